@@ -1,0 +1,213 @@
+//! A file of YAML (or JSON) to resources: every document by itself, so that a mistake in one hides nothing of the others.
+
+mod identify;
+mod split;
+
+use std::{collections::HashMap, sync::Arc};
+
+use mesh_proto::yaml::{self, Node, Span};
+
+use crate::{
+    decode::{self, Path, Segment, View, segments},
+    diagnostic::{Diagnostic, File, Severity},
+    resource::{DEFAULT_NAMESPACE, Key, Kind, Resource},
+};
+use identify::{Identity, Meant};
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// The resources that are in order, as they follow each other.
+    pub objects: Vec<LoadedObject>,
+    /// What is there and cannot be taken: the last good one of each stays in force.
+    pub refused: Vec<(Kind, Key)>,
+    /// Some part could not even be identified: whatever the file held before may still be meant to exist.
+    pub unidentified: bool,
+    /// Everything there is to say.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A resource and where it begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedObject {
+    /// The resource.
+    pub resource: Resource,
+    /// The line of its document, from 1.
+    pub line: usize,
+}
+
+/// Reads a file. `path` is only its name in messages.
+pub fn documents(path: &str, bytes: &[u8]) -> Loaded {
+    let lossy = String::from_utf8_lossy(bytes);
+    let file = File { name: Arc::from(path), text: &lossy };
+    let mut loader = Loader { file, loaded: Loaded::default(), seen: HashMap::new() };
+    match std::str::from_utf8(bytes).map(yaml::parse) {
+        Ok(Ok(documents)) => documents.iter().for_each(|document| loader.document(&document.root)),
+        // One bad document spoils the stream: read them one by one.
+        Ok(Err(_)) => loader.documents_apart(),
+        Err(_) => {
+            if let Err(error) = yaml::parse_bytes(bytes) {
+                loader.not_yaml(&error);
+            }
+        }
+    }
+    loader.loaded
+}
+
+impl Loaded {
+    /// Whether anything was refused.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+struct Loader<'a> {
+    file: File<'a>,
+    loaded: Loaded,
+    /// The line of each object so far.
+    seen: HashMap<(Kind, Key), usize>,
+}
+
+impl Loader<'_> {
+    fn documents_apart(&mut self) {
+        for document in split::documents(self.file.text) {
+            match yaml::parse(&document) {
+                Ok(documents) => documents.iter().for_each(|document| self.document(&document.root)),
+                Err(error) => self.not_yaml(&error),
+            }
+        }
+    }
+
+    fn not_yaml(&mut self, error: &yaml::Error) {
+        self.loaded.unidentified = true;
+        self.report(self.file.diagnostic(Severity::Error, error.span, format!("not YAML: {}", error.kind)));
+    }
+
+    fn document(&mut self, root: &Node) {
+        self.object(root, &Path::Root);
+    }
+
+    /// An object, or a list of objects.
+    fn object(&mut self, root: &Node, path: &Path<'_>) {
+        let view = View::Yaml(root);
+        if root.as_mapping().is_none() {
+            let found = root.value.kind();
+            let message = format!("found {found} where a Kubernetes object was expected");
+            let mut diagnostic = self.file.diagnostic(Severity::Error, root.span, message);
+            diagnostic.expected = Some("apiVersion, kind, metadata and spec".to_owned());
+            self.loaded.unidentified = true;
+            return self.report(diagnostic);
+        }
+        let identity = decode::type_of(view, path).and_then(|(version, kind)| identify::identify(version, kind, view, path));
+        match identity {
+            Ok(Identity::Ours(kind)) => self.resource(kind, root, path),
+            Ok(Identity::List) => self.items(root, path),
+            Ok(Identity::Foreign(message)) => {
+                let span = root.get("kind").map_or(root.span, |kind| kind.span);
+                self.report(self.file.diagnostic(Severity::Note, span, message));
+            }
+            Err(error) => {
+                // What is plainly none of ours keeps nothing alive; what may be one of ours keeps its last good self.
+                match (identify::meant(view), stated_key(root)) {
+                    (Meant::Kind(kind), Some(key)) => self.loaded.refused.push((kind, key)),
+                    (Meant::NotOurs, _) => {}
+                    (Meant::Kind(_) | Meant::Unknown, _) => self.loaded.unidentified = true,
+                }
+                self.report(self.file.unreadable(&error, root.span));
+            }
+        }
+    }
+
+    fn items(&mut self, root: &Node, path: &Path<'_>) {
+        let path = path.field("items");
+        let Some(items) = root.get("items") else { return };
+        let Some(items) = items.as_sequence() else {
+            self.loaded.unidentified = true;
+            let error = decode::Error::expected(View::Yaml(items), "a list of objects").at(&path, Some(items.span));
+            return self.report(self.file.unreadable(&error, root.span));
+        };
+        for (index, item) in items.iter().enumerate() {
+            self.object(item, &path.index(index));
+        }
+    }
+
+    fn resource(&mut self, kind: Kind, root: &Node, path: &Path<'_>) {
+        let id = stated_key(root).map(|key| (kind, key));
+        let resource = decode::resource(kind, View::Yaml(root), path).and_then(|resource| {
+            identify::check_name(resource.meta()).map_err(|error| {
+                let name = root.get("metadata").and_then(|meta| meta.get("name"));
+                error.at(&path.field("metadata").field("name"), name.map(|name| name.span))
+            })?;
+            Ok(resource)
+        });
+        let resource = match resource {
+            Ok(resource) => resource,
+            Err(error) => {
+                let diagnostic = Diagnostic { object: id.clone(), ..self.file.unreadable(&error, root.span) };
+                return self.refuse(id, diagnostic);
+            }
+        };
+        let id = (kind, resource.meta().key());
+        if let Some(first) = self.seen.insert(id.clone(), root.span.line) {
+            let message = format!("{kind} {} is defined twice, first on line {first}", id.1);
+            let mut diagnostic = self.file.diagnostic(Severity::Error, root.span, message);
+            diagnostic.suggestion = Some("remove one of them, or give it another name".to_owned());
+            // The first one stands.
+            return self.report(diagnostic);
+        }
+        let mut in_order = true;
+        for finding in resource.validate() {
+            let span = locate(root, &finding.path);
+            let mut diagnostic = Diagnostic { object: Some(id.clone()), ..self.file.finding(finding, span) };
+            if !matches!(path, Path::Root) {
+                diagnostic.field_path = format!("{path}.{}", diagnostic.field_path);
+            }
+            in_order &= !diagnostic.is_error();
+            self.report(diagnostic);
+        }
+        if in_order {
+            self.loaded.objects.push(LoadedObject { resource, line: root.span.line });
+        } else {
+            self.loaded.refused.push(id);
+        }
+    }
+
+    fn refuse(&mut self, id: Option<(Kind, Key)>, diagnostic: Diagnostic) {
+        match id {
+            Some(id) => self.loaded.refused.push(id),
+            None => self.loaded.unidentified = true,
+        }
+        self.report(diagnostic);
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.loaded.diagnostics.push(diagnostic);
+    }
+}
+
+/// The key that an object's metadata states, however wrong the rest is.
+fn stated_key(root: &Node) -> Option<Key> {
+    let meta = root.get("metadata")?;
+    let name = meta.get("name")?.as_str()?;
+    let namespace = meta.get("namespace").and_then(Node::as_str).filter(|text| !text.is_empty());
+    Some(Key::new(namespace.unwrap_or(DEFAULT_NAMESPACE), name))
+}
+
+/// The place of a field, or of the nearest thing above it that is there.
+fn locate(root: &Node, path: &str) -> Span {
+    let (mut node, mut span) = (root, root.span);
+    for segment in segments(path) {
+        let below = match &segment {
+            Segment::Field(name) => node.get(name),
+            Segment::Index(index) => node.as_sequence().and_then(|items| items.get(*index)),
+        };
+        match below {
+            Some(below) => (node, span) = (below, below.span),
+            None => break,
+        }
+    }
+    span
+}
+
+#[cfg(test)]
+mod tests;

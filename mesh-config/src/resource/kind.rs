@@ -1,0 +1,180 @@
+//! `kinds!`: from one table, the `Kind` enum, the `Resource` enum, and the way from one to the other.
+
+use super::{Kind, Object, Resource};
+
+/// A kind's own fields: implemented by the `kinds!` table only.
+pub trait Spec:
+    crate::validate::Validate
+    + serde::Serialize
+    + serde::de::DeserializeOwned
+    + Clone
+    + std::fmt::Debug
+    + PartialEq
+    + Default
+    + Send
+    + Sync
+    + 'static
+{
+    /// The kind.
+    const KIND: Kind;
+
+    /// The object in a resource, if it is of this kind.
+    fn of(resource: &Resource) -> Option<&std::sync::Arc<Object<Self>>>;
+
+    /// The resource of an object.
+    fn wrap(object: std::sync::Arc<Object<Self>>) -> Resource;
+}
+
+/// `apiVersion`: group and version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiVersion<'a> {
+    /// Empty for the core group.
+    pub group: &'a str,
+    /// Such as `v1beta1`.
+    pub version: &'a str,
+}
+
+impl<'a> ApiVersion<'a> {
+    /// Splits `group/version`; a text without `/` is a version of the core group.
+    pub fn parse(text: &'a str) -> Self {
+        let (group, version) = text.split_once('/').unwrap_or(("", text));
+        Self { group, version }
+    }
+}
+
+/// Group and version as `apiVersion` has them.
+pub(super) fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// The one table of kinds.
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident : $group:literal, [$preferred:literal $(, $version:literal)*], $plural:literal;)*) => {
+        /// A kind of resource.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $plural, "`")] $kind,)*
+        }
+
+        /// A resource of any kind, cheap to clone.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Resource {
+            $(#[doc = concat!("A ", stringify!($kind))] $kind(std::sync::Arc<Object<$kind>>),)*
+        }
+
+        impl Kind {
+            /// Every kind, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The name, as `kind:` in YAML.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+
+            /// The API group; empty for the core group.
+            pub const fn group(self) -> &'static str {
+                match self { $(Self::$kind => $group,)* }
+            }
+
+            /// The versions accepted, the preferred one first.
+            pub const fn versions(self) -> &'static [&'static str] {
+                match self { $(Self::$kind => &[$preferred $(, $version)*],)* }
+            }
+
+            /// The name of the collection in the API.
+            pub const fn plural(self) -> &'static str {
+                match self { $(Self::$kind => $plural,)* }
+            }
+
+            /// The type URL over MCP: `<group>/<version>/<Kind>`, group `core` for the core group.
+            pub const fn type_url(self) -> &'static str {
+                match self {
+                    $(Self::$kind => {
+                        if $group.is_empty() {
+                            concat!("core/", $preferred, "/", stringify!($kind))
+                        } else {
+                            concat!($group, "/", $preferred, "/", stringify!($kind))
+                        }
+                    })*
+                }
+            }
+        }
+
+        impl Resource {
+            /// The kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)* }
+            }
+
+            /// Who it is.
+            pub fn meta(&self) -> &Meta {
+                match self { $(Self::$kind(object) => &object.meta,)* }
+            }
+
+            /// The semantic rules of its kind: see `validate`.
+            pub fn validate(&self) -> Vec<crate::validate::Finding> {
+                match self { $(Self::$kind(object) => crate::validate::object(object),)* }
+            }
+
+            /// The spec as JSON.
+            pub(crate) fn spec_json(&self) -> Result<serde_json::Value, serde_json::Error> {
+                match self { $(Self::$kind(object) => serde_json::to_value(&object.spec),)* }
+            }
+
+            /// A resource of `kind` whose spec is read from `deserializer`.
+            pub(crate) fn read<'de, D: serde::Deserializer<'de>>(kind: Kind, meta: Meta, spec: D) -> Result<Self, D::Error> {
+                match kind {
+                    $(Kind::$kind => {
+                        let spec = <$kind as serde::Deserialize>::deserialize(spec)?;
+                        Ok(Self::$kind(std::sync::Arc::new(Object { meta, spec })))
+                    })*
+                }
+            }
+        }
+
+        $(
+            impl Spec for $kind {
+                const KIND: Kind = Kind::$kind;
+
+                fn of(resource: &Resource) -> Option<&std::sync::Arc<Object<Self>>> {
+                    match resource { Resource::$kind(object) => Some(object), _ => None }
+                }
+
+                fn wrap(object: std::sync::Arc<Object<Self>>) -> Resource {
+                    Resource::$kind(object)
+                }
+            }
+
+            impl From<Object<$kind>> for Resource {
+                fn from(object: Object<$kind>) -> Self {
+                    Self::$kind(std::sync::Arc::new(object))
+                }
+            }
+        )*
+    };
+}
+
+pub(crate) use kinds;
+
+impl Kind {
+    /// The kind with this name in this group.
+    pub fn find(group: &str, name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.group() == group && kind.as_str() == name)
+    }
+
+    /// The kind with this MCP type URL.
+    pub fn from_type_url(url: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.type_url() == url)
+    }
+
+    /// The preferred `apiVersion`.
+    pub fn api_version(self) -> String {
+        api_version(self.group(), self.versions().first().copied().unwrap_or("v1"))
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
