@@ -1,0 +1,10 @@
+//! The data plane over real sockets on loopback, with snapshots built by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+mod http;
+mod lifecycle;
+mod resilience;
+mod tcp;
+mod tls;
