@@ -1,0 +1,107 @@
+//! The monitoring port's pages: readiness, metrics, and what Pilot holds, in Istio's paths.
+
+use std::sync::Arc;
+
+use mesh_config::resource::Resource;
+use mesh_proto::type_url;
+use mesh_runtime::{
+    admin::{Pages, Reply, Request},
+    ready::Readiness,
+};
+use serde_json::{Value, json};
+
+use crate::{generate::generate, metrics::Metrics, push::Discovery, status::Status};
+
+/// All pages.
+pub(crate) fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, status: &Status, discovery: &Discovery) -> Pages {
+    let (metrics, syncz) = (metrics.clone(), status.clone());
+    let (adsz_status, adsz_discovery) = (status.clone(), discovery.clone());
+    let (endpoints, configuration, dumps) = (discovery.clone(), discovery.clone(), (status.clone(), discovery.clone()));
+    Pages::new()
+        .readiness(readiness.clone())
+        .get("/metrics", move |_| {
+            let text = metrics.encode();
+            async move { Reply::text(text) }
+        })
+        .get("/debug/syncz", move |_| {
+            let table = syncz.syncz();
+            async move { Reply::json(&table) }
+        })
+        .get("/debug/adsz", move |_| {
+            let page = adsz(&adsz_status, &adsz_discovery);
+            async move { Reply::json(&page) }
+        })
+        .get("/debug/endpointz", move |_| {
+            let page = endpointz(&endpoints);
+            async move { Reply::json(&page) }
+        })
+        .get("/debug/configz", move |_| {
+            let page = configz(&configuration);
+            async move { Reply::json(&page) }
+        })
+        .get("/debug/config_dump", move |request| {
+            let page = config_dump(&dumps.0, &dumps.1, &request);
+            async move { page }
+        })
+}
+
+/// Who is connected, and the revision in force.
+fn adsz(status: &Status, discovery: &Discovery) -> Value {
+    let clients: Vec<Value> = status
+        .scopes()
+        .iter()
+        .map(|(id, scope)| json!({ "connectionId": id, "client": scope.client.to_string(), "address": scope.ip.to_string(), "labels": scope.labels }))
+        .collect();
+    json!({ "totalClients": clients.len(), "clients": clients, "revision": discovery.world().map(|world| world.revision().to_string()) })
+}
+
+/// Every service port with its endpoints.
+fn endpointz(discovery: &Discovery) -> Value {
+    let Some(world) = discovery.world() else { return json!([]) };
+    let registry = world.registry();
+    let ports = registry.services().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    let rows = ports.map(|(service, port)| {
+        let endpoints: Vec<Value> = registry
+            .endpoints(&service.id, port.number)
+            .iter()
+            .map(|endpoint| {
+                json!({
+                    "address": endpoint.address.to_string(),
+                    "workload": endpoint.workload.id.to_string(),
+                    "labels": endpoint.workload.labels,
+                    "serviceAccount": endpoint.workload.service_account,
+                    "locality": endpoint.workload.locality.to_string(),
+                })
+            })
+            .collect();
+        json!({ "service": service.id.to_string(), "port": port.number, "endpoints": endpoints })
+    });
+    rows.collect()
+}
+
+/// The configuration in force. It holds no secrets: TLS material is named there, never contained.
+fn configz(discovery: &Discovery) -> Value {
+    let Some(world) = discovery.world() else { return json!([]) };
+    world.snapshot().resources().map(Resource::to_json).collect()
+}
+
+/// What a connected proxy (`?proxyID=`) is to have, resource by resource, in protobuf JSON.
+fn config_dump(status: &Status, discovery: &Discovery, request: &Request) -> Reply {
+    let wanted = request.query.get("proxyID").map_or("", String::as_str);
+    let scope = status.scopes().into_iter().find(|(id, _)| id == wanted || id.split('~').nth(2) == Some(wanted));
+    let (Some((_, scope)), Some(world)) = (scope, discovery.world()) else {
+        let known: Vec<String> = status.scopes().into_iter().map(|(id, _)| id).collect();
+        return Reply::json(
+            &json!({ "error": format!("no connected proxy {wanted:?}: give ?proxyID=, one of the known"), "known": known }),
+        )
+        .status(http::StatusCode::NOT_FOUND);
+    };
+    let snapshot = generate(&world, &scope);
+    let mut dump = serde_json::Map::new();
+    for url in [type_url::CLUSTER, type_url::ENDPOINT, type_url::LISTENER, type_url::ROUTE] {
+        let resources = snapshot.resources(url).into_iter().flat_map(|resources| resources.values());
+        let list: Vec<Value> = resources.map(|resource| mesh_proto::json::encode_any(&resource.body)).collect();
+        dump.insert(crate::metrics::short(url).to_owned(), list.into());
+    }
+    Reply::json(&Value::Object(dump))
+}

@@ -1,0 +1,205 @@
+//! From a new configuration to every proxy: debounce, build the World once, generate once a distinct scope, hand on what changed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mesh_config::resource::VirtualService;
+use mesh_runtime::xds::{Resources, Snapshot};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinError,
+    time::Instant,
+};
+
+use crate::{
+    generate::generate, metrics::Metrics, scope::ProxyScope, settings::MeshSettings, source::Received, status::Status, world::World,
+};
+
+/// When a change is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debounce {
+    /// After nothing has changed for so long …
+    pub quiet: Duration,
+    /// … or so long after the first change, at the latest.
+    pub patience: Duration,
+}
+
+impl Default for Debounce {
+    /// Istio's: 100 ms, at most 10 s.
+    fn default() -> Self {
+        Self { quiet: Duration::from_millis(100), patience: Duration::from_secs(10) }
+    }
+}
+
+/// What every proxy is to have. Cheap to clone.
+#[derive(Clone)]
+pub struct Discovery {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: MeshSettings,
+    status: Status,
+    metrics: Arc<Metrics>,
+    world: watch::Sender<Option<Arc<World>>>,
+    /// One a distinct scope with proxies; forgotten when the last one leaves.
+    scopes: Mutex<HashMap<ProxyScope, Arc<Feed>>>,
+    /// Bounds generations at once.
+    permits: Semaphore,
+}
+
+/// The snapshots of one scope.
+struct Feed {
+    snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    /// One generation of a scope at a time, so that an older World never overwrites a newer one.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Discovery {
+    /// Nothing yet. At most `concurrency` snapshots are generated at once.
+    pub fn new(settings: MeshSettings, status: Status, metrics: Arc<Metrics>, concurrency: usize) -> Self {
+        let permits = Semaphore::new(concurrency.max(1));
+        let shared = Shared { settings, status, metrics, world: watch::Sender::new(None), scopes: Mutex::default(), permits };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The World in force.
+    pub fn world(&self) -> Option<Arc<World>> {
+        self.shared.world.borrow().clone()
+    }
+
+    /// Sees Worlds come.
+    pub fn worlds(&self) -> watch::Receiver<Option<Arc<World>>> {
+        self.shared.world.subscribe()
+    }
+
+    /// The snapshots of a proxy; the newest is there when this returns, unless there is no World yet.
+    pub async fn subscribe(&self, scope: &ProxyScope) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        let (feed, receiver) = {
+            let mut scopes = self.scopes();
+            // Under the lock: the feed cannot be forgotten between its creation and the subscription.
+            let feed = scopes
+                .entry(scope.clone())
+                .or_insert_with(|| Arc::new(Feed { snapshots: watch::Sender::new(None), turn: tokio::sync::Mutex::default() }));
+            (feed.clone(), feed.snapshots.subscribe())
+        };
+        if receiver.borrow().is_none() {
+            self.refresh(scope, &feed).await;
+        }
+        receiver
+    }
+
+    /// Follows the configuration until the sender is gone.
+    pub async fn run(self, mut configuration: watch::Receiver<Option<Received>>, debounce: Debounce) {
+        let mut first = true;
+        while configuration.changed().await.is_ok() {
+            // Until the first World nobody is served: there is nothing to wait for.
+            if !std::mem::take(&mut first) && !quiet(&mut configuration, debounce).await {
+                return;
+            }
+            let received = configuration.borrow_and_update().clone();
+            if let Some(received) = received {
+                self.push(received).await;
+            }
+        }
+    }
+
+    /// Makes a configuration the one in force and pushes it to everybody.
+    pub async fn push(&self, received: Received) {
+        let settings = self.shared.settings.clone();
+        let revision = received.snapshot.revision().clone();
+        let built = tokio::task::spawn_blocking(move || World::build(received.snapshot, settings)).await;
+        let world = match built {
+            Ok(world) => Arc::new(world),
+            Err(error) => return lost(&error),
+        };
+        self.shared.metrics.services.set(count(world.registry().services().count()));
+        self.shared.metrics.virtual_services.set(count(world.snapshot().list::<VirtualService>().count()));
+        self.shared.status.begin(revision.as_str(), received.at);
+        self.shared.world.send_replace(Some(world));
+        let feeds: Vec<(ProxyScope, Arc<Feed>)> = {
+            let mut scopes = self.scopes();
+            scopes.retain(|_, feed| feed.snapshots.receiver_count() > 0);
+            scopes.iter().map(|(scope, feed)| (scope.clone(), feed.clone())).collect()
+        };
+        let pushes = feeds.iter().map(|(scope, feed)| self.refresh(scope, feed));
+        futures_util::future::join_all(pushes).await;
+        self.shared.status.finish();
+    }
+
+    /// Brings a scope's snapshot up to the World in force.
+    async fn refresh(&self, scope: &ProxyScope, feed: &Feed) {
+        let _turn = feed.turn.lock().await;
+        let Some(world) = self.world() else { return };
+        // The semaphore is never closed.
+        let Ok(_permit) = self.shared.permits.acquire().await else { return };
+        let began = Instant::now();
+        let (owned, generating) = (scope.clone(), world.clone());
+        let snapshot = match tokio::task::spawn_blocking(move || generate(&generating, &owned)).await {
+            Ok(snapshot) => snapshot,
+            // A panic in a generator: the proxy keeps what it has.
+            Err(error) => return lost(&error),
+        };
+        self.shared.metrics.generated(began.elapsed());
+        let before = feed.snapshots.borrow().clone();
+        let next = Arc::new(shared_with(snapshot, before.as_deref()));
+        let news = before.as_ref().is_none_or(|before| before.revision != next.revision);
+        if news {
+            self.shared.status.fed(scope, before.as_deref(), &next);
+            feed.snapshots.send_replace(Some(next));
+        }
+    }
+
+    fn scopes(&self) -> MutexGuard<'_, HashMap<ProxyScope, Arc<Feed>>> {
+        self.shared.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until changes pause. False: there will be no more.
+async fn quiet(configuration: &mut watch::Receiver<Option<Received>>, debounce: Debounce) -> bool {
+    let latest = Instant::now() + debounce.patience;
+    loop {
+        let pause = (Instant::now() + debounce.quiet).min(latest);
+        match tokio::time::timeout_at(pause, configuration.changed()).await {
+            Err(_) => return true,
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return false,
+        }
+    }
+}
+
+/// The same snapshot, sharing memory with the one before where nothing changed; the server does not even compare those types.
+fn shared_with(mut snapshot: Snapshot, before: Option<&Snapshot>) -> Snapshot {
+    let Some(before) = before else { return snapshot };
+    for (type_url, resources) in &mut snapshot.types {
+        let Some(old) = before.resources(type_url) else { continue };
+        if same(resources, old) {
+            *resources = old.clone();
+            continue;
+        }
+        for resource in Arc::make_mut(resources).values_mut() {
+            if let Some(known) = old.get(&resource.name).filter(|known| known.version == resource.version) {
+                *resource = known.clone();
+            }
+        }
+    }
+    snapshot
+}
+
+fn same(new: &Resources, old: &Resources) -> bool {
+    new.len() == old.len() && new.iter().all(|(name, resource)| old.get(name).is_some_and(|old| old.version == resource.version))
+}
+
+fn lost(error: &JoinError) {
+    tracing::error!(%error, "generating configuration failed; the last good one stays in force");
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! What the mesh is at one moment: a configuration snapshot with the indexes that generators ask.
+//!
+//! Built once a revision, immutable, pure. Istio's rules of precedence, visibility and inheritance live here and nowhere else; generators only translate.
+
+mod authorization;
+mod destination_rules;
+mod gateways;
+mod hosts;
+mod peer_authentication;
+mod sidecars;
+mod view;
+mod virtual_services;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use mesh_config::{
+    registry::{Instance, Registry, Service, TlsMode, Workload},
+    resource::{Labels, peer_authentication::MutualTlsMode},
+    snapshot::ConfigSnapshot,
+};
+use mesh_proto::id::{Hostname, Revision, SpiffeId};
+
+pub use authorization::Policy;
+pub use destination_rules::Rule;
+pub use gateways::{MergedServer, Port as GatewayPort};
+pub(crate) use hosts::specificity;
+pub use hosts::{fqdn, provenance};
+pub use view::{EgressView, View};
+pub use virtual_services::RoutingRule;
+pub(crate) use virtual_services::gateways;
+
+use crate::{scope::ProxyScope, settings::MeshSettings};
+
+/// The mesh at one revision.
+#[derive(Debug)]
+pub struct World {
+    snapshot: Arc<ConfigSnapshot>,
+    settings: MeshSettings,
+    registry: Registry,
+    rules: destination_rules::Index,
+    routing: virtual_services::Index,
+    sidecars: sidecars::Index,
+    gateways: gateways::Index,
+    peers: peer_authentication::Index,
+    policies: authorization::Index,
+}
+
+impl World {
+    /// Reads a snapshot once.
+    pub fn build(snapshot: Arc<ConfigSnapshot>, settings: MeshSettings) -> Self {
+        let root = settings.root_namespace.as_str();
+        Self {
+            registry: Registry::build(&snapshot),
+            rules: destination_rules::Index::build(&snapshot),
+            routing: virtual_services::Index::build(&snapshot),
+            sidecars: sidecars::Index::build(&snapshot),
+            gateways: gateways::Index::build(&snapshot),
+            peers: peer_authentication::Index::build(&snapshot, root),
+            policies: authorization::Index::build(&snapshot, root),
+            settings,
+            snapshot,
+        }
+    }
+
+    /// The revision of the configuration.
+    pub fn revision(&self) -> &Revision {
+        self.snapshot.revision()
+    }
+
+    /// The configuration.
+    pub fn snapshot(&self) -> &Arc<ConfigSnapshot> {
+        &self.snapshot
+    }
+
+    /// Mesh-wide settings.
+    pub fn settings(&self) -> &MeshSettings {
+        &self.settings
+    }
+
+    /// Services and workloads.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What a proxy may see.
+    pub fn view<'w>(&'w self, scope: &ProxyScope) -> View<'w> {
+        View::new(self, scope)
+    }
+
+    /// The merged DestinationRule that a client of this namespace with these labels uses for a service.
+    pub fn destination_rule(&self, scope: &ProxyScope, host: &Hostname, service_namespace: &str) -> Option<&Rule> {
+        self.rules.find(scope, host, service_namespace, &self.settings.root_namespace)
+    }
+
+    /// The gateways' servers for the workload, by port.
+    pub fn gateway_ports<'w>(&'w self, scope: &ProxyScope) -> Vec<GatewayPort<'w>> {
+        self.gateways.ports(self, scope)
+    }
+
+    /// What a workload accepts on one of its ports. Never UNSET.
+    pub fn mutual_tls(&self, namespace: &str, labels: &Labels, port: u16) -> MutualTlsMode {
+        self.peers.mode(namespace, labels, port)
+    }
+
+    /// The authorization policies of a workload: of the root namespace first, then by name.
+    pub fn policies(&self, namespace: &str, labels: &Labels) -> Vec<&Policy> {
+        self.policies.of(namespace, labels)
+    }
+
+    /// The workload beside a proxy and the service ports it stands behind. The registry's workload must have the proxy's address, namespace and (where it
+    /// names one) service account: a proxy gets no other's listeners by claiming its address.
+    pub fn instances(&self, scope: &ProxyScope) -> Vec<(&Arc<Workload>, &Instance)> {
+        let own = self.registry.workloads_at(scope.ip).filter(|workload| {
+            let account = workload.service_account.as_str();
+            workload.id.namespace == scope.namespace.as_str() && (account.is_empty() || account == scope.service_account.as_str())
+        });
+        own.flat_map(|workload| self.registry.instances(&workload.id).iter().map(move |instance| (workload, instance))).collect()
+    }
+
+    /// The identities that a service's endpoints may have, for every port of it.
+    pub fn identities(&self, service: &Service) -> BTreeSet<String> {
+        if !service.subject_alt_names.is_empty() {
+            return service.subject_alt_names.iter().cloned().collect();
+        }
+        let endpoints = service.ports.iter().flat_map(|port| self.registry.endpoints(&service.id, port.number));
+        let workloads = endpoints.map(|endpoint| &endpoint.workload).filter(|workload| workload.tls == TlsMode::Istio);
+        workloads.filter_map(|workload| self.identity(workload)).map(|id| id.to_string()).collect()
+    }
+
+    /// The SPIFFE id that a workload's certificate has.
+    fn identity(&self, workload: &Workload) -> Option<SpiffeId> {
+        let account = if workload.service_account.is_empty() { "default" } else { &workload.service_account };
+        Some(SpiffeId::new(&self.settings.trust_domain, &workload.id.namespace.parse().ok()?, &account.parse().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! What Pilot writes, our own proxy takes: every resource of every golden case goes through its parser.
+#![allow(clippy::unwrap_used)]
+
+mod case;
+
+use std::fs;
+
+use mesh_proto::type_url;
+use mesh_proxy::xds::Assembler;
+
+/// In the order of a stream.
+const TYPES: [&str; 4] = [type_url::CLUSTER, type_url::ENDPOINT, type_url::LISTENER, type_url::ROUTE];
+
+#[test]
+fn nothing_is_refused() {
+    let mut wrong = Vec::new();
+    for file in case::files() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        for proxy in case::proxies(&fs::read_to_string(&file).unwrap(), &name) {
+            let mut assembler = Assembler::new();
+            for url in TYPES {
+                let resources: Vec<_> = proxy.snapshot.resources(url).into_iter().flat_map(|list| list.values().cloned()).collect();
+                for rejection in assembler.apply(url, &resources, &[]) {
+                    wrong.push(format!("{name} {}: {}: {}", proxy.id, rejection.name, rejection.reason));
+                }
+            }
+            // Filters and routes that would answer 500.
+            wrong.extend(assembler.refusing().into_iter().map(|refusing| format!("{name} {}: {refusing}", proxy.id)));
+            if std::env::var_os("SHOW_IGNORED").is_some() {
+                wrong.extend(assembler.ignored().into_iter().map(|ignored| format!("{name}: ignored {ignored}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
