@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use mesh_proto::id::SpiffeId;
-use mesh_runtime::svid::Token;
+use mesh_runtime::enroll::Enrollment;
 
 /// Everything [`crate::bind`] needs.
 #[derive(Clone)]
@@ -14,31 +14,19 @@ pub struct Config {
     pub monitoring: Option<SocketAddr>,
     /// Folders of YAML; where two hold the same resource, the earlier folder wins.
     pub folders: Vec<PathBuf>,
+    /// Where the last good configuration is kept over restarts; made if it is not there. No other process may write to it. With `None`, a restart does not know the
+    /// last good version of what is broken then: subscribers keep what they have of it, and new ones get nothing of it.
+    pub state: Option<PathBuf>,
     /// Take up changes while running.
     pub watch: bool,
     /// A change is read once nothing has changed for so long.
     pub quiet: Duration,
     /// … or after so long at the latest.
     pub patience: Duration,
-    /// Who Galley is.
-    pub identity: Identity,
+    /// Who Galley is, and how it gets its certificate.
+    pub enrollment: Enrollment,
     /// Who may read configuration.
     pub allowed: Vec<SpiffeId>,
-}
-
-/// How Galley gets its certificate.
-#[derive(Clone)]
-pub struct Identity {
-    /// Its SPIFFE id.
-    pub id: SpiffeId,
-    /// Citadel, `host:port`.
-    pub citadel: String,
-    /// Citadel's own id.
-    pub citadel_id: SpiffeId,
-    /// Trust bundle, PEM.
-    pub roots: PathBuf,
-    /// Its token.
-    pub token: Token,
 }
 
 impl Config {

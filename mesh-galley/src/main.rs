@@ -4,9 +4,16 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use mesh_galley::{Config, Identity};
+use mesh_galley::Config;
 use mesh_proto::id::SpiffeId;
-use mesh_runtime::{drain, svid::Token, telemetry};
+use mesh_runtime::{
+    connect::Target,
+    drain,
+    enroll::Enrollment,
+    svid::{Renewal, Token},
+    telemetry,
+    tls::Peers,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 const DRAIN: Duration = Duration::from_secs(5);
@@ -18,6 +25,9 @@ struct Cli {
     /// Folders of YAML; of two resources of one name the earlier folder's is in force
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
+    /// Where the last good configuration is kept, so that a restart knows it although a file is broken
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// Where MCP is served, over mutual TLS
     #[arg(long, default_value = "0.0.0.0:9901")]
     listen: SocketAddr,
@@ -29,7 +39,7 @@ struct Cli {
     id: SpiffeId,
     /// Citadel, host:port
     #[arg(long, default_value = "mesh-citadel.mesh-system.svc:15012")]
-    citadel: String,
+    citadel: Target,
     /// Citadel's SPIFFE id
     #[arg(long, default_value = "spiffe://cluster.local/ns/mesh-system/sa/mesh-citadel")]
     citadel_id: SpiffeId,
@@ -69,15 +79,17 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         listen: cli.listen,
         monitoring: Some(cli.monitoring),
         folders: cli.folders,
+        state: cli.state,
         watch: true,
         quiet: Config::QUIET,
         patience: Config::PATIENCE,
-        identity: Identity {
+        enrollment: Enrollment {
             id: cli.id,
             citadel: cli.citadel,
-            citadel_id: cli.citadel_id,
+            peers: Peers::id(cli.citadel_id),
             roots: cli.roots,
             token: Token::File(cli.token),
+            renewal: Renewal::Certificate,
         },
         allowed: cli.allowed,
     };

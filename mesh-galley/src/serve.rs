@@ -1,26 +1,20 @@
 //! Galley as a server: folders in, MCP out.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use mesh_config::{resource::Kind, snapshot::ConfigSnapshot};
-use mesh_proto::{
-    envoy::config::core::v3::Node,
-    id::SpiffeId,
-    mcp::{self, Object},
-};
+use mesh_proto::{envoy::config::core::v3::Node, id::SpiffeId};
 use mesh_runtime::{
     admin::{self, Pages, Reply},
-    connect::{Connector, Target},
+    connect::Connector,
     drain::DrainWatch,
-    enroll::{self, Enrollment},
+    enroll,
     grpc::{self, Peer},
     listen::{Address, BindError, Listener},
     ready::{Blocker, Readiness},
-    svid::Renewal,
     task::Tasks,
     tls::{self, ALPN_H2, ClientAuth, Identity, Peers, Roots},
     xds::{
-        self, Handler, Resource, Subscription,
+        self, Handler, Subscription,
         server::{Limits, Server},
     },
 };
@@ -29,9 +23,10 @@ use tonic::{Status, service::Routes};
 
 use crate::{
     config::Config,
+    folders::{Folders, Last},
     metrics::Metrics,
-    source::{folder, watch::Watch},
-    store::{Report, Store},
+    state::State,
+    store::Report,
 };
 
 /// How long Citadel may take to answer at the start.
@@ -51,9 +46,14 @@ pub enum Error {
     /// An address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// Citadel's address is none.
-    #[error("citadel: {0}")]
-    Citadel(#[from] mesh_runtime::connect::InvalidTarget),
+    /// The state folder cannot be used.
+    #[error("the state folder {folder} cannot be written: {reason}")]
+    State {
+        /// Which.
+        folder: String,
+        /// Why.
+        reason: String,
+    },
     /// No certificate.
     #[error(transparent)]
     Enroll(#[from] enroll::Error),
@@ -75,6 +75,7 @@ pub struct Bound {
     /// Where monitoring is served.
     pub monitoring: Option<Address>,
     config: Config,
+    state: Option<State>,
     listener: Listener,
     admin: Option<Listener>,
     readiness: Readiness,
@@ -91,6 +92,13 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
             return Err(Error::Folder { folder: folder.display().to_string(), reason: error.to_string() });
         }
     }
+    let state = match &config.state {
+        Some(folder) => Some(
+            State::open(folder.clone())
+                .map_err(|error| Error::State { folder: folder.display().to_string(), reason: error.to_string() })?,
+        ),
+        None => None,
+    };
     let listener = Listener::bind(&Address::from(config.listen), mesh_runtime::listen::Options::default())?;
     let admin = match config.monitoring {
         Some(address) => Some(Listener::bind(&Address::from(address), mesh_runtime::listen::Options::default())?),
@@ -102,6 +110,7 @@ pub async fn bind(config: Config) -> Result<Bound, Error> {
         mcp: listener.address().clone(),
         monitoring: admin.as_ref().map(|listener| listener.address().clone()),
         config,
+        state,
         listener,
         admin,
         readiness,
@@ -120,7 +129,7 @@ impl Bound {
     /// # Errors
     /// When there is no identity, or a part fails.
     pub async fn run(self, drain: DrainWatch) -> Result<(), Error> {
-        let Self { config, listener, admin, readiness, blocker, .. } = self;
+        let Self { config, state, listener, admin, readiness, blocker, .. } = self;
         let tasks = Tasks::new("galley");
         let metrics = Arc::new(Metrics::new());
         let reports = watch::Sender::new(Report::default());
@@ -128,30 +137,30 @@ impl Bound {
             tasks.spawn("monitoring", admin::serve(admin, pages(&readiness, &metrics, &reports), drain.clone()));
         }
 
-        let identity = config.identity.clone();
-        let enrollment = Enrollment {
-            id: identity.id,
-            citadel: identity.citadel.parse::<Target>()?,
-            peers: Peers::Ids(Arc::new([identity.citadel_id].into())),
-            roots: identity.roots,
-            token: identity.token,
-            renewal: Renewal::Certificate,
-        };
         let connector = Connector::new();
         let enrolled = tokio::select! {
-            source = enrollment.start(&connector, &tasks, ENROLL_PATIENCE) => source?,
+            source = config.enrollment.start(&connector, &tasks, ENROLL_PATIENCE) => source?,
             () = drain.draining() => return Ok(()),
         };
 
         let (snapshots, served) = watch::channel(None);
-        let folders = Folders { config: config.clone(), store: Store::default(), snapshots, reports, metrics };
+        let folders = Folders {
+            folders: config.folders,
+            watch: config.watch.then_some((config.quiet, config.patience)),
+            last: Last::new(state),
+            snapshots,
+            reports,
+            metrics,
+        };
         tasks.spawn("folders", folders.run(blocker));
 
         let roots = Roots::Live(enrolled.clone());
-        let peers = Peers::Ids(Arc::new(config.allowed.iter().cloned().collect()));
+        let peers = Peers::Ids(Arc::new(config.allowed.into_iter().collect()));
         let config = tls::server_config(Identity::Live(enrolled), ClientAuth::Required(roots, peers), &[ALPN_H2])?;
         let handler = Arc::new(Mcp { snapshots: served });
-        let server = Server::new(handler, tasks.spawner(), drain.clone(), Limits::default());
+        // Only those on the allow-list get here, and one that comes back names every resource that it holds of a kind.
+        let limits = Limits { request: 16 << 20, ..Limits::default() };
+        let server = Server::new(handler, tasks.spawner(), drain.clone(), limits);
         let routes = Routes::new(server.into_service());
         let options = grpc::Options { tls: Some(config), ..grpc::Options::default() };
         let ended = tokio::select! {
@@ -161,120 +170,6 @@ impl Bound {
         tasks.shutdown(Duration::from_secs(1)).await;
         ended
     }
-}
-
-/// Reads the folders whenever they changed.
-struct Folders {
-    config: Config,
-    store: Store,
-    snapshots: watch::Sender<Option<Arc<xds::Snapshot>>>,
-    reports: watch::Sender<Report>,
-    metrics: Arc<Metrics>,
-}
-
-impl Folders {
-    async fn run(mut self, blocker: Blocker) {
-        // The watch comes first: what changes during the first read is seen after it.
-        let mut watch = self.config.watch.then(|| Watch::start(&self.config.folders, self.config.quiet, self.config.patience));
-        self.read().await;
-        blocker.ready();
-        while let Some(watch) = &mut watch {
-            watch.changed().await;
-            self.read().await;
-        }
-        std::future::pending().await
-    }
-
-    async fn read(&mut self) {
-        let folders = self.config.folders.clone();
-        // Parsing thousands of files must not hold up the server.
-        let mut store = std::mem::take(&mut self.store);
-        let read = tokio::task::spawn_blocking(move || {
-            let (files, unreadable) = folder::read(&folders);
-            let snapshot = store.update(files, &unreadable);
-            (store, snapshot)
-        });
-        let snapshot = match read.await {
-            Ok((store, snapshot)) => {
-                self.store = store;
-                snapshot
-            }
-            Err(error) => {
-                // The store is lost with it: what is served stays, and the next read starts afresh.
-                tracing::error!(%error, "reading the configuration failed; the last good one stays in force");
-                return;
-            }
-        };
-        self.tell();
-        self.publish(&snapshot);
-    }
-
-    fn tell(&self) {
-        let report = self.store.report();
-        self.metrics.report(report);
-        let news = self.reports.send_if_modified(|last| {
-            let differs = last != report;
-            if differs {
-                last.clone_from(report);
-            }
-            differs
-        });
-        if !news {
-            return;
-        }
-        for error in &report.errors {
-            tracing::error!("configuration refused, the last good one stays in force\n{error}");
-        }
-        for warning in &report.warnings {
-            tracing::warn!("configuration\n{warning}");
-        }
-    }
-
-    fn publish(&self, snapshot: &ConfigSnapshot) {
-        self.snapshots.send_if_modified(|served| {
-            if served.as_ref().is_some_and(|served| served.revision == *snapshot.revision()) {
-                return false;
-            }
-            let next = mcp_snapshot(snapshot, served.as_deref());
-            tracing::info!(revision = %snapshot.revision(), resources = snapshot.len(), "new configuration in force");
-            *served = Some(Arc::new(next));
-            true
-        });
-    }
-}
-
-/// Every kind, even the empty ones; kinds that did not change share their resources with the snapshot before.
-fn mcp_snapshot(snapshot: &ConfigSnapshot, before: Option<&xds::Snapshot>) -> xds::Snapshot {
-    let mut builder = xds::Snapshot::builder();
-    for kind in Kind::ALL.iter().copied() {
-        let type_url = mcp::type_url(kind.as_str());
-        let resources: BTreeMap<Arc<str>, Resource> = snapshot
-            .entries(kind)
-            .map(|(key, entry)| {
-                let name: Arc<str> = format!("{}/{}", key.namespace, key.name).into();
-                let version: Arc<str> = entry.version().to_string().into();
-                let same = before.and_then(|before| before.resource(&type_url, &name)).filter(|old| old.version == version);
-                let resource = same.cloned().unwrap_or_else(|| {
-                    let object = Object {
-                        kind: kind.as_str().into(),
-                        api_version: kind.api_version(),
-                        name: key.name.clone(),
-                        namespace: key.namespace.clone(),
-                        json: entry.resource().to_json().to_string().into(),
-                        ..Object::default()
-                    };
-                    Resource::with_version(name.clone(), version, mcp::pack(&object))
-                });
-                (name, resource)
-            })
-            .collect();
-        let old = before.and_then(|before| before.resources(&type_url));
-        match old {
-            Some(old) if **old == resources => builder.share(&type_url, old.clone()),
-            _ => builder.share(&type_url, Arc::new(resources)),
-        };
-    }
-    builder.build_at(snapshot.revision().clone())
 }
 
 /// Who may subscribe was decided by TLS; everybody admitted sees the same.

@@ -1,9 +1,9 @@
 //! What Pilot is told at its start.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use mesh_proto::id::SpiffeId;
-use mesh_runtime::svid::Token;
+use mesh_runtime::enroll::Enrollment;
 
 use crate::{push::Debounce, settings::MeshSettings};
 
@@ -20,25 +20,10 @@ pub struct Config {
     pub galley: String,
     /// Who Galley must be.
     pub galley_id: SpiffeId,
-    /// Who Pilot is.
-    pub identity: Identity,
+    /// Who Pilot is, and how it gets its certificate.
+    pub enrollment: Enrollment,
     /// Mesh-wide settings.
     pub mesh: MeshSettings,
     /// When changes are pushed.
     pub debounce: Debounce,
-}
-
-/// How Pilot gets its certificate.
-#[derive(Clone)]
-pub struct Identity {
-    /// Its SPIFFE id.
-    pub id: SpiffeId,
-    /// Citadel, `host:port`.
-    pub citadel: String,
-    /// Citadel's own id.
-    pub citadel_id: SpiffeId,
-    /// Trust bundle, PEM.
-    pub roots: PathBuf,
-    /// Its token.
-    pub token: Token,
 }

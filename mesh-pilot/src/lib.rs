@@ -22,7 +22,7 @@ pub mod world;
 #[cfg(test)]
 mod testing;
 
-pub use config::{Config, Identity};
+pub use config::Config;
 pub use generate::generate;
 pub use push::Debounce;
 pub use serve::{Bound, Error, bind};

@@ -4,9 +4,16 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use mesh_pilot::{Config, Debounce, Identity, MeshSettings, settings::LogEncoding};
+use mesh_pilot::{Config, Debounce, MeshSettings, settings::LogEncoding};
 use mesh_proto::id::{SpiffeId, TrustDomain};
-use mesh_runtime::{drain, svid::Token, telemetry};
+use mesh_runtime::{
+    connect::Target,
+    drain,
+    enroll::Enrollment,
+    svid::{Renewal, Token},
+    telemetry,
+    tls::Peers,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 const DRAIN: Duration = Duration::from_secs(5);
@@ -35,7 +42,7 @@ struct Cli {
     id: SpiffeId,
     /// Citadel, host:port
     #[arg(long, default_value = "mesh-citadel.mesh-system.svc:15012")]
-    citadel: String,
+    citadel: Target,
     /// Citadel's SPIFFE id
     #[arg(long, default_value = "spiffe://cluster.local/ns/mesh-system/sa/mesh-citadel")]
     citadel_id: SpiffeId,
@@ -111,12 +118,13 @@ fn config(cli: Cli) -> Config {
         monitoring: Some(cli.monitoring),
         galley: cli.galley,
         galley_id: cli.galley_id,
-        identity: Identity {
+        enrollment: Enrollment {
             id: cli.id,
             citadel: cli.citadel,
-            citadel_id: cli.citadel_id,
+            peers: Peers::id(cli.citadel_id),
             roots: cli.roots,
             token: Token::File(cli.token),
+            renewal: Renewal::Certificate,
         },
         mesh,
         debounce: Debounce { quiet: Duration::from_millis(cli.debounce_ms), patience: Duration::from_millis(cli.debounce_max_ms) },

@@ -32,6 +32,7 @@ pub struct Metrics {
     connected: Family<Version, Gauge>,
     pub(crate) services: Gauge,
     pub(crate) virtual_services: Gauge,
+    pub(crate) conflicts: Gauge,
     convergence: Histogram,
     push_time: Histogram,
 }
@@ -49,6 +50,7 @@ impl Metrics {
             connected: Family::default(),
             services: Gauge::default(),
             virtual_services: Gauge::default(),
+            conflicts: Gauge::default(),
             convergence: seconds(),
             push_time: seconds(),
             registry: Registry::default(),
@@ -60,6 +62,9 @@ impl Metrics {
         registry.register("pilot_xds", "Connected proxies", metrics.connected.clone());
         registry.register("pilot_services", "Services known", metrics.services.clone());
         registry.register("pilot_virt_services", "VirtualServices known", metrics.virtual_services.clone());
+        let help =
+            "Server names of listeners that several resources ask for, of which the first has them, over all proxies' configurations";
+        registry.register("pilot_conflict_listener_server_names", help, metrics.conflicts.clone());
         let help = "Seconds from a change's arrival to a proxy's acknowledgement of all of it";
         registry.register("pilot_proxy_convergence_time", help, metrics.convergence.clone());
         registry.register("pilot_xds_push_time", "Seconds to generate a proxy's configuration", metrics.push_time.clone());

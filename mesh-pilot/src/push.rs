@@ -1,8 +1,11 @@
 //! From a new configuration to every proxy: debounce, build the World once, generate once a distinct scope, hand on what changed.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,13 @@ use tokio::{
 };
 
 use crate::{
-    generate::generate, metrics::Metrics, scope::ProxyScope, settings::MeshSettings, source::Received, status::Status, world::World,
+    generate::{Conflict, generate_reporting},
+    metrics::Metrics,
+    scope::ProxyScope,
+    settings::MeshSettings,
+    source::Received,
+    status::Status,
+    world::World,
 };
 
 /// When a change is pushed.
@@ -46,7 +55,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     world: watch::Sender<Option<Arc<World>>>,
     /// One a distinct scope with proxies; forgotten when the last one leaves.
-    scopes: Mutex<HashMap<ProxyScope, Arc<Feed>>>,
+    scopes: Mutex<HashMap<ProxyScope, Leased>>,
     /// Bounds generations at once.
     permits: Semaphore,
 }
@@ -56,6 +65,59 @@ struct Feed {
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     /// One generation of a scope at a time, so that an older World never overwrites a newer one.
     turn: tokio::sync::Mutex<()>,
+    /// In the newest snapshot.
+    conflicts: AtomicI64,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.metrics.conflicts.dec_by(self.conflicts.load(Ordering::Relaxed));
+    }
+}
+
+/// A feed and how many proxies hold it.
+struct Leased {
+    feed: Arc<Feed>,
+    proxies: usize,
+}
+
+/// A proxy's hold on the snapshots of its scope. What is kept for a scope is bounded by the proxies that are connected: it goes with the last one.
+pub struct Lease {
+    discovery: Discovery,
+    scope: ProxyScope,
+    feed: Arc<Feed>,
+}
+
+impl Lease {
+    fn new(discovery: &Discovery, scope: &ProxyScope) -> Self {
+        let mut scopes = discovery.scopes();
+        let leased = scopes.entry(scope.clone()).or_insert_with(|| {
+            let metrics = discovery.shared.metrics.clone();
+            let snapshots = watch::Sender::new(None);
+            let feed = Feed { snapshots, turn: tokio::sync::Mutex::default(), conflicts: AtomicI64::default(), metrics };
+            Leased { feed: Arc::new(feed), proxies: 0 }
+        });
+        leased.proxies += 1;
+        Self { discovery: discovery.clone(), scope: scope.clone(), feed: leased.feed.clone() }
+    }
+
+    /// The snapshots; the newest is there from the beginning, unless there is no World yet.
+    pub fn snapshots(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.feed.snapshots.subscribe()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut scopes = self.discovery.scopes();
+        if let Entry::Occupied(mut leased) = scopes.entry(self.scope.clone()) {
+            leased.get_mut().proxies -= 1;
+            if leased.get().proxies == 0 {
+                leased.remove();
+            }
+        }
+    }
 }
 
 impl Discovery {
@@ -76,20 +138,18 @@ impl Discovery {
         self.shared.world.subscribe()
     }
 
-    /// The snapshots of a proxy; the newest is there when this returns, unless there is no World yet.
-    pub async fn subscribe(&self, scope: &ProxyScope) -> watch::Receiver<Option<Arc<Snapshot>>> {
-        let (feed, receiver) = {
-            let mut scopes = self.scopes();
-            // Under the lock: the feed cannot be forgotten between its creation and the subscription.
-            let feed = scopes
-                .entry(scope.clone())
-                .or_insert_with(|| Arc::new(Feed { snapshots: watch::Sender::new(None), turn: tokio::sync::Mutex::default() }));
-            (feed.clone(), feed.snapshots.subscribe())
-        };
-        if receiver.borrow().is_none() {
-            self.refresh(scope, &feed).await;
+    /// The snapshots of a proxy, for as long as it holds the lease; the newest is there when this returns, unless there is no World yet.
+    pub async fn subscribe(&self, scope: &ProxyScope) -> Lease {
+        let lease = Lease::new(self, scope);
+        if lease.feed.snapshots.borrow().is_none() {
+            self.refresh(scope, &lease.feed).await;
         }
-        receiver
+        lease
+    }
+
+    /// How many different scopes snapshots are kept for.
+    pub fn kept(&self) -> usize {
+        self.scopes().len()
     }
 
     /// Follows the configuration until the sender is gone.
@@ -121,9 +181,8 @@ impl Discovery {
         self.shared.status.begin(revision.as_str(), received.at);
         self.shared.world.send_replace(Some(world));
         let feeds: Vec<(ProxyScope, Arc<Feed>)> = {
-            let mut scopes = self.scopes();
-            scopes.retain(|_, feed| feed.snapshots.receiver_count() > 0);
-            scopes.iter().map(|(scope, feed)| (scope.clone(), feed.clone())).collect()
+            let scopes = self.scopes();
+            scopes.iter().map(|(scope, leased)| (scope.clone(), leased.feed.clone())).collect()
         };
         let pushes = feeds.iter().map(|(scope, feed)| self.refresh(scope, feed));
         futures_util::future::join_all(pushes).await;
@@ -138,8 +197,8 @@ impl Discovery {
         let Ok(_permit) = self.shared.permits.acquire().await else { return };
         let began = Instant::now();
         let (owned, generating) = (scope.clone(), world.clone());
-        let snapshot = match tokio::task::spawn_blocking(move || generate(&generating, &owned)).await {
-            Ok(snapshot) => snapshot,
+        let (snapshot, conflicts) = match tokio::task::spawn_blocking(move || generate_reporting(&generating, &owned)).await {
+            Ok(generated) => generated,
             // A panic in a generator: the proxy keeps what it has.
             Err(error) => return lost(&error),
         };
@@ -148,13 +207,27 @@ impl Discovery {
         let next = Arc::new(shared_with(snapshot, before.as_deref()));
         let news = before.as_ref().is_none_or(|before| before.revision != next.revision);
         if news {
+            feed.conflicting(scope, &conflicts);
             self.shared.status.fed(scope, before.as_deref(), &next);
             feed.snapshots.send_replace(Some(next));
         }
     }
 
-    fn scopes(&self) -> MutexGuard<'_, HashMap<ProxyScope, Arc<Feed>>> {
+    fn scopes(&self) -> MutexGuard<'_, HashMap<ProxyScope, Leased>> {
         self.shared.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Feed {
+    /// Takes note of what a snapshot goes without.
+    fn conflicting(&self, scope: &ProxyScope, conflicts: &[Conflict]) {
+        let now = count(conflicts.len());
+        let before = self.conflicts.swap(now, Ordering::Relaxed);
+        self.metrics.conflicts.inc_by(now - before);
+        if let Some(Conflict { listener, server_name }) = conflicts.first() {
+            let all = conflicts.len();
+            tracing::warn!(namespace = %scope.namespace, listener, server_name, all, "several resources ask for a server name: the first one has it");
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use mesh_proto::{
 };
 
 use crate::settings::MeshSettings;
-use metadata::Metadata;
+use metadata::{LONGEST_NAME, Metadata, bounded};
+
+/// Bytes of `node.id`: type, address, name and namespace of a Pod, DNS domain.
+const LONGEST_ID: usize = 640;
 
 /// All that a generator may know of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,8 +135,11 @@ impl ProxyScope {
             if namespace == id.namespace { Ok(namespace) } else { Err(id.differs(&namespace)) }
         })?;
         let service_account = metadata.parsed("SERVICE_ACCOUNT")?.unwrap_or(default_account()?);
-        let locality =
-            node.locality.as_ref().map(|l| Locality { region: l.region.clone(), zone: l.zone.clone(), subzone: l.sub_zone.clone() });
+        let locality = node.locality.clone().unwrap_or_default();
+        for part in [&locality.region, &locality.zone, &locality.sub_zone] {
+            bounded("node.locality", part, LONGEST_NAME)?;
+        }
+        let cluster_id = metadata.name("CLUSTER_ID")?;
         Ok(Self {
             role: id.role,
             client: client(node, &metadata),
@@ -145,9 +151,9 @@ impl ProxyScope {
             interception: metadata.interception()?,
             http_proxy_port: metadata.port("HTTP_PROXY_PORT")?,
             app_endpoints: metadata.app_endpoints()?,
-            cluster_id: metadata.text("CLUSTER_ID").unwrap_or("Kubernetes").to_owned(),
-            network: metadata.text("NETWORK").unwrap_or_default().to_owned(),
-            locality: locality.unwrap_or_default(),
+            cluster_id: if cluster_id.is_empty() { "Kubernetes".to_owned() } else { cluster_id },
+            network: metadata.name("NETWORK")?,
+            locality: Locality { region: locality.region, zone: locality.zone, subzone: locality.sub_zone },
         })
     }
 
@@ -201,6 +207,9 @@ struct NodeId {
 impl NodeId {
     fn parse(id: &str) -> Result<Self, InvalidNode> {
         let wrong = |reason: String| InvalidNode::Id { id: id.chars().take(200).collect(), reason };
+        if id.len() > LONGEST_ID {
+            return Err(wrong(format!("it has {} bytes, more than {LONGEST_ID}: shorten it", id.len())));
+        }
         let parts: Vec<&str> = id.split('~').collect();
         let [role, ip, name, dns_domain] = parts[..] else {
             return Err(wrong(format!("it has {} parts, not 4", parts.len())));
@@ -213,6 +222,9 @@ impl NodeId {
         let ip = ip.parse().map_err(|_| wrong(format!("{ip:?} is not an IP address")))?;
         let (_, namespace) = name.rsplit_once('.').ok_or_else(|| wrong(format!("{name:?} is not `NAME.NAMESPACE`")))?;
         let namespace = namespace.parse().map_err(|error| wrong(format!("{error}")))?;
+        if dns_domain.len() > LONGEST_NAME {
+            return Err(wrong(format!("the DNS domain has {} bytes, more than {LONGEST_NAME}: shorten it", dns_domain.len())));
+        }
         Ok(Self { role, ip, namespace, dns_domain: dns_domain.to_owned() })
     }
 

@@ -7,11 +7,11 @@ use mesh_runtime::{
     admin,
     connect::{Connector, InvalidTarget, Target, Tls},
     drain::DrainWatch,
-    enroll::{self, Enrollment},
+    enroll,
     grpc::{self, Peer},
     listen::{Address, BindError, Listener, Options},
     ready::{Blocker, Readiness},
-    svid::{Renewal, Source as Certificates},
+    svid::Source as Certificates,
     task::Tasks,
     tls::{self, ALPN_H2, ClientAuth, Identity, Peers, Roots},
     xds::{
@@ -134,7 +134,7 @@ impl Bound {
             tasks.spawn("monitoring", admin::serve(admin, pages, drain.clone()));
         }
         let connector = Connector::new();
-        let enrollment = enrollment(&config)?;
+        let enrollment = config.enrollment.clone();
         let citadel = enrollment.citadel.clone();
         let certificates = tokio::select! {
             source = enrollment.start(&connector, &tasks, ENROLL_PATIENCE) => source?,
@@ -145,7 +145,7 @@ impl Bound {
         tasks.spawn("readiness", first_world(discovery.clone(), blocker));
 
         let ads = |admit| routes(&discovery, &status, &config.mesh, admit, &tasks, &drain);
-        let anonymous = tls::client_config(None, roots.clone(), Peers::id(config.identity.citadel_id.clone()), &[ALPN_H2])?;
+        let anonymous = tls::client_config(None, roots.clone(), config.enrollment.peers.clone(), &[ALPN_H2])?;
         let relay = Relay::new(connector.channel(&citadel, Some(Tls { config: anonymous, server_name: None })));
         let routes = ads(Admit::Identified).add_service(IstioCertificateServiceServer::new(relay));
         // Newcomers have no certificate yet and want one; ADS is for those who have.
@@ -164,18 +164,6 @@ impl Bound {
     }
 }
 
-fn enrollment(config: &Config) -> Result<Enrollment, Error> {
-    let identity = config.identity.clone();
-    Ok(Enrollment {
-        id: identity.id,
-        citadel: identity.citadel.parse::<Target>()?,
-        peers: Peers::id(identity.citadel_id),
-        roots: identity.roots,
-        token: identity.token,
-        renewal: Renewal::Certificate,
-    })
-}
-
 /// Follows Galley.
 #[expect(clippy::too_many_arguments, reason = "wires up what `run` has made")]
 fn subscribe(
@@ -192,7 +180,7 @@ fn subscribe(
     let identity = Identity::Live(certificates.clone());
     let tls = tls::client_config(Some(identity), Roots::Live(certificates.clone()), peers, &[ALPN_H2])?;
     let channel = connector.channel(&galley, Some(Tls { config: tls, server_name: None }));
-    let node = Node { id: config.identity.id.to_string(), user_agent_name: "mesh-pilot".into(), ..Node::default() };
+    let node = Node { id: config.enrollment.id.to_string(), user_agent_name: "mesh-pilot".into(), ..Node::default() };
     let client = Client::new(client::Config::new(node, channel));
     let (source, configuration) = Source::new(metrics.clone());
     Source::subscribe(&client.handle());
@@ -253,14 +241,19 @@ impl Handler for Ads {
         let connection = self.status.connected(&node.id, &scope, peer.remote.to_string());
         tracing::info!(proxy = node.id, client = %scope.client, "proxy connected");
         let gone = Gone { status: self.status.clone(), connection: Some(connection) };
-        let snapshots = self.discovery.subscribe(&scope).await;
+        let lease = self.discovery.subscribe(&scope).await;
+        let snapshots = lease.snapshots();
         let first = snapshots.borrow().clone();
         if let Some(first) = first {
             self.status.welcomed(connection, &first);
         }
         let status = self.status.clone();
         gone.defuse();
-        Ok(Subscription::new(snapshots).observe(move |event| status.observe(connection, event)))
+        Ok(Subscription::new(snapshots).observe(move |event| {
+            // The observer lives as long as the stream.
+            let _held = &lease;
+            status.observe(connection, event);
+        }))
     }
 }
 

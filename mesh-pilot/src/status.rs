@@ -227,6 +227,7 @@ impl Proxy {
                 seen.nack = None;
                 self.settled(&type_url, &revision, metrics);
             }
+            Event::Current { type_url, revision } => self.settled(&type_url, &revision, metrics),
             Event::Nack { type_url, revision, message, names } => {
                 metrics.rejected(&type_url);
                 tracing::error!(proxy = self.id, %type_url, ?names, message, "a proxy refused configuration; it keeps its last good one");

@@ -14,8 +14,8 @@ mod virtual_services;
 use std::{collections::BTreeSet, sync::Arc};
 
 use mesh_config::{
-    registry::{Instance, Registry, Service, TlsMode, Workload},
-    resource::{Labels, peer_authentication::MutualTlsMode},
+    registry::{Instance, Registry, Service, TlsMode, Workload, WorkloadSource},
+    resource::{Labels, peer_authentication::MutualTlsMode, selector::selects},
     snapshot::ConfigSnapshot,
 };
 use mesh_proto::id::{Hostname, Revision, SpiffeId};
@@ -89,7 +89,7 @@ impl World {
 
     /// The merged DestinationRule that a client of this namespace with these labels uses for a service.
     pub fn destination_rule(&self, scope: &ProxyScope, host: &Hostname, service_namespace: &str) -> Option<&Rule> {
-        self.rules.find(scope, host, service_namespace, &self.settings.root_namespace)
+        self.rules.find(self, scope, host, service_namespace)
     }
 
     /// The gateways' servers for the workload, by port.
@@ -102,19 +102,43 @@ impl World {
         self.peers.mode(namespace, labels, port)
     }
 
+    /// The ports of a workload for which [`World::mutual_tls`] has an answer of their own, in order.
+    pub fn mutual_tls_ports(&self, namespace: &str, labels: &Labels) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.peers.ports(namespace, labels).collect();
+        ports.sort_unstable();
+        ports
+    }
+
     /// The authorization policies of a workload: of the root namespace first, then by name.
     pub fn policies(&self, namespace: &str, labels: &Labels) -> Vec<&Policy> {
         self.policies.of(namespace, labels)
     }
 
-    /// The workload beside a proxy and the service ports it stands behind. The registry's workload must have the proxy's address, namespace and (where it
-    /// names one) service account: a proxy gets no other's listeners by claiming its address.
+    /// The workload beside a proxy and the service ports it stands behind.
     pub fn instances(&self, scope: &ProxyScope) -> Vec<(&Arc<Workload>, &Instance)> {
-        let own = self.registry.workloads_at(scope.ip).filter(|workload| {
+        let own = self.workloads(scope);
+        own.flat_map(|workload| self.registry.instances(&workload.id).iter().map(move |instance| (workload, instance))).collect()
+    }
+
+    /// The labels that policies select a proxy by: those that the registry has for its workload, as Istio's are the Pod's. What the proxy says of itself
+    /// counts only where the registry says nothing, or to tell apart several workloads that are all its own: relabelling itself frees it from no policy.
+    pub fn labels<'a>(&'a self, scope: &'a ProxyScope) -> &'a Labels {
+        // An endpoint that a ServiceEntry lists without labels says where something is, not what it is.
+        let described = |workload: &&Arc<Workload>| workload.id.source == WorkloadSource::WorkloadEntry || !workload.labels.is_empty();
+        let rank =
+            |workload: &&Arc<Workload>| (workload.id.source == WorkloadSource::WorkloadEntry, selects(&workload.labels, &scope.labels));
+        // The first of equals stays.
+        let best = self.workloads(scope).filter(described).reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
+        best.map_or(&scope.labels, |workload| &workload.labels)
+    }
+
+    /// The registry's workloads that the proxy may be: of its address, namespace and (where they name one) service account. So a proxy gets no other's
+    /// listeners by claiming its address.
+    fn workloads<'w>(&'w self, scope: &ProxyScope) -> impl Iterator<Item = &'w Arc<Workload>> {
+        self.registry.workloads_at(scope.ip).filter(|workload| {
             let account = workload.service_account.as_str();
             workload.id.namespace == scope.namespace.as_str() && (account.is_empty() || account == scope.service_account.as_str())
-        });
-        own.flat_map(|workload| self.registry.instances(&workload.id).iter().map(move |instance| (workload, instance))).collect()
+        })
     }
 
     /// The identities that a service's endpoints may have, for every port of it.

@@ -5,6 +5,7 @@ mod filter;
 mod flight;
 mod forward;
 mod headers;
+mod heard;
 mod mirror;
 mod pipeline;
 mod reply;

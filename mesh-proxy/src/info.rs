@@ -2,14 +2,14 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use mesh_proto::id::SpiffeId;
 
-use crate::snapshot::{Address, Direction, ServiceName};
+use crate::snapshot::{Address, Direction, ServiceName, Xfcc};
 
 /// A downstream connection.
 #[derive(Debug)]
@@ -57,6 +57,9 @@ pub struct PeerTls {
     pub cipher: &'static str,
     /// ALPN agreed on.
     pub alpn: Option<Arc<[u8]>>,
+    /// What `x-forwarded-client-cert` says of the peer, and the settings that it was made for: it takes a digest of the
+    /// certificate, so it is made once. `None` inside: it cannot be said in a header.
+    pub(crate) xfcc: OnceLock<(Xfcc, Option<HeaderValue>)>,
 }
 
 /// A request, as it went.
@@ -64,6 +67,8 @@ pub struct PeerTls {
 pub struct RequestInfo {
     /// Its connection.
     pub connection: Arc<ConnectionInfo>,
+    /// The client: the peer, or whom trusted hops of `x-forwarded-for` name.
+    pub client: SocketAddr,
     /// When its headers were complete.
     pub start: Instant,
     /// The same as wall-clock time.
@@ -133,6 +138,7 @@ impl RequestInfo {
     pub fn new(connection: Arc<ConnectionInfo>, start: Instant, start_time: SystemTime) -> Self {
         let empty: Arc<str> = Arc::default();
         Self {
+            client: connection.remote,
             connection,
             start,
             start_time,

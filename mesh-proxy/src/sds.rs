@@ -81,7 +81,7 @@ impl Sds {
             sender.closed().await;
         };
         tasks.spawn("feed", feeding);
-        let limits = Limits { names: 16, types: 8, message: 1 << 20 };
+        let limits = Limits { names: 16, types: 8, request: 1 << 20, response: 1 << 20 };
         let handler = Arc::new(Local { snapshots });
         let secrets = Secrets(Server::new(handler.clone(), tasks.spawner(), drain.clone(), limits));
         let aggregated = Server::new(handler, tasks.spawner(), drain.clone(), limits).into_service();

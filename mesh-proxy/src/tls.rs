@@ -11,7 +11,7 @@ mod verify;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use rustls::{SupportedProtocolVersion, crypto::CryptoProvider, sign::CertifiedKey, version};
@@ -62,9 +62,10 @@ pub(crate) struct Contexts {
     clients: Mutex<HashMap<usize, Slot<UpstreamTls, ClientContext>>>,
 }
 
-/// A context with the settings it was made of: they are kept alive, so that their address stays theirs.
+/// A context with the settings it was made of. Only their memory is kept, so that their address stays theirs: they live
+/// as long as a snapshot or a connection holds them, however many workers know them.
 struct Slot<S, C> {
-    settings: Arc<S>,
+    settings: Weak<S>,
     versions: u64,
     context: Arc<C>,
 }
@@ -98,13 +99,18 @@ impl LocalContexts {
         find(&self.clients, &self.shared.clients, tls, client_versions(tls), upstream::build)
     }
 
-    /// Forgets contexts whose settings no snapshot holds any more.
+    /// Forgets contexts whose settings nobody holds any more.
     pub(crate) fn sweep(&self) {
-        // Held here and in the shared table: 2.
-        self.servers.borrow_mut().retain(|_, slot| Arc::strong_count(&slot.settings) > 2);
-        self.clients.borrow_mut().retain(|_, slot| Arc::strong_count(&slot.settings) > 2);
-        lock(&self.shared.servers).retain(|_, slot| Arc::strong_count(&slot.settings) > 1);
-        lock(&self.shared.clients).retain(|_, slot| Arc::strong_count(&slot.settings) > 1);
+        self.servers.borrow_mut().retain(|_, slot| slot.is_wanted());
+        self.clients.borrow_mut().retain(|_, slot| slot.is_wanted());
+        lock(&self.shared.servers).retain(|_, slot| slot.is_wanted());
+        lock(&self.shared.clients).retain(|_, slot| slot.is_wanted());
+    }
+}
+
+impl<S, C> Slot<S, C> {
+    fn is_wanted(&self) -> bool {
+        self.settings.strong_count() > 0
     }
 }
 
@@ -123,7 +129,7 @@ fn find<S, C>(
     let slot = match table.get(&key).filter(|slot| slot.versions == versions) {
         Some(slot) => slot.clone(),
         None => {
-            let slot = Slot { settings: settings.clone(), versions, context: Arc::new(build(settings)?) };
+            let slot = Slot { settings: Arc::downgrade(settings), versions, context: Arc::new(build(settings)?) };
             table.insert(key, slot.clone());
             slot
         }
@@ -166,5 +172,43 @@ fn certificate(secret: &SecretRef) -> Result<Arc<CertifiedKey>, Error> {
         Some(Secret::Certificate(key)) => Ok(key.clone()),
         Some(Secret::Roots(_)) => Err(Error::Kind(secret.name().clone(), "a certificate with its key")),
         None => Err(Error::Missing(secret.name().clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn contexts_go_with_their_settings_however_many_workers_used_them() {
+        mesh_runtime::tls::install_provider();
+        let settings = || UpstreamTls {
+            certificate: None,
+            validation: None,
+            sni: None,
+            auto_host_sni: false,
+            alpn: Vec::new(),
+            versions: TlsVersions::Tls12And13,
+            max_session_keys: 1,
+            name: "t".into(),
+        };
+        let shared = Arc::new(Contexts::default());
+        let workers = [0; 3].map(|_| LocalContexts::new(shared.clone()));
+        let (gone, stays) = (Arc::new(settings()), Arc::new(settings()));
+        let contexts = [&gone, &stays].map(|tls| workers.each_ref().map(|worker| worker.client(tls).unwrap()));
+        assert!(contexts.iter().all(|of| Arc::ptr_eq(&of[0], &of[1]) && Arc::ptr_eq(&of[0], &of[2])), "built once for all");
+        let [released, _] = contexts.map(|[first, ..]| Arc::downgrade(&first));
+        for worker in &workers {
+            worker.sweep();
+        }
+        assert_eq!(lock(&shared.clients).len(), 2, "settings that somebody holds keep their context");
+        drop(gone);
+        for worker in &workers {
+            worker.sweep();
+            assert_eq!(worker.clients.borrow().len(), 1);
+        }
+        assert_eq!((lock(&shared.clients).len(), released.strong_count()), (1, 0));
     }
 }

@@ -1,6 +1,8 @@
 //! One thread, one runtime, its own sockets and pools. Nothing here is shared with other workers on the request path,
 //! so nothing here takes a lock.
 
+mod group;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -10,18 +12,21 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
+use self::group::Groups;
+pub(crate) use self::group::{Phase, successor};
 use crate::{
     listener::accept,
     observe::{Observer, ObserverFactory},
+    peer::KnownPeers,
     plan,
-    snapshot::{Address, FilterChain, ListenerSlot, Snapshot, Terminal},
+    snapshot::{Address, FilterChain, ListenerSlot, Snapshot},
     tls,
     upstream::{original::OriginalEndpoints, outlier, pool::Pools},
 };
@@ -71,7 +76,7 @@ pub(crate) struct Worker {
     /// Tasks of connections.
     pub(crate) tasks: LocalTasks,
     /// TLS contexts that were used here.
-    pub(crate) tls: tls::LocalContexts,
+    pub(crate) tls: Rc<tls::LocalContexts>,
     /// Connections to endpoints.
     pub(crate) pools: Pools,
     /// Counts and logs.
@@ -82,35 +87,22 @@ pub(crate) struct Worker {
     pub(crate) active_faults: Cell<u32>,
     /// Mirrored requests under way.
     pub(crate) mirrors: Cell<u32>,
+    /// Whom peers have said to be.
+    pub(crate) known_peers: KnownPeers,
     /// Endpoints made up for original destinations.
     pub(crate) original: OriginalEndpoints,
-    groups: RefCell<HashMap<GroupKey, Rc<Group>>>,
+    current: RefCell<Current>,
+    groups: Groups,
     hand_over: RefCell<HandOver>,
-    draining: Cell<bool>,
 }
 
-/// How far a connection's end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// Serving.
-    Open,
-    /// Finish what is going on and close.
-    Draining,
-    /// Close now.
-    Forced,
-}
+/// A snapshot that this worker holds: to share it within the worker touches nothing that other workers touch.
+pub(crate) type Held = Rc<Arc<Snapshot>>;
 
-/// Connections that live and die with one filter chain.
-pub(crate) struct Group {
-    phase: watch::Sender<Phase>,
-}
-
-/// Connections of chains that are equal in this may go on when the configuration changes.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct GroupKey {
-    listener: ListenerSlot,
-    chain: Arc<str>,
-    hash: u64,
+/// The snapshot in force, as this worker saw it last.
+struct Current {
+    latest: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    held: Held,
 }
 
 /// Addresses of listeners that are not bound, for `use_original_dst`.
@@ -130,8 +122,10 @@ pub(crate) fn run(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let tasks = LocalTasks::default();
+        let current = Current::new(shared.snapshot.clone());
+        let groups = Groups::new(tasks.clone(), shared.drain_time);
         let worker = Rc::new(Worker {
-            tls: tls::LocalContexts::new(shared.contexts.clone()),
+            tls: Rc::new(tls::LocalContexts::new(shared.contexts.clone())),
             pools: Pools::new(tasks.clone()),
             tasks: tasks.clone(),
             shared,
@@ -139,10 +133,11 @@ pub(crate) fn run(
             balancers: RefCell::new(plan::BalancerState::new(rand::random())),
             active_faults: Cell::new(0),
             mirrors: Cell::new(0),
+            known_peers: KnownPeers::default(),
             original: OriginalEndpoints::default(),
-            groups: RefCell::default(),
+            current: RefCell::new(current),
+            groups,
             hand_over: RefCell::default(),
-            draining: Cell::new(false),
         });
         tasks.spawn(housekeeping(index, worker.clone()));
         serve(worker, commands).await;
@@ -169,11 +164,11 @@ async fn serve(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command
             Command::Close { address } => drop(sockets.remove(&address)),
             Command::Swapped => worker.swapped(),
             Command::Drain { deadline, done } => {
-                worker.draining.set(true);
                 for (_, socket) in sockets.drain() {
                     socket.close().await;
                 }
-                worker.drain(deadline).await;
+                worker.groups.drain(deadline).await;
+                worker.pools.close();
                 let _ = done.send(());
             }
         }
@@ -189,11 +184,13 @@ async fn housekeeping(index: usize, worker: Rc<Worker>) {
         tick.tick().await;
         worker.pools.expire(std::time::Instant::now());
         worker.original.expire();
+        // After a push, too: a context's settings live as long as the last worker or connection that holds the old snapshot.
+        worker.tls.sweep();
         if index != 0 {
             continue;
         }
         let now = crate::clock::now_ms();
-        let snapshot = worker.shared.snapshot.load_full();
+        let snapshot = worker.snapshot();
         last_sweep.retain(|name, _| snapshot.cluster_names.contains_key(name));
         for cluster in snapshot.clusters.iter().flatten() {
             let Some(settings) = &cluster.outlier else { continue };
@@ -208,20 +205,19 @@ async fn housekeeping(index: usize, worker: Rc<Worker>) {
 }
 
 impl Worker {
-    /// The snapshot in force.
-    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.shared.snapshot.load()
+    /// The snapshot in force. While it is the same as at the last call, nothing shared is written to.
+    pub(crate) fn snapshot(&self) -> Held {
+        self.current.borrow_mut().load()
+    }
+
+    /// For a connection that was just accepted: held until it has joined its chain's connections. It says when to close at once.
+    pub(crate) fn opening(&self) -> watch::Receiver<Phase> {
+        self.groups.opening()
     }
 
     /// Joins the connections of `chain`; the receiver says when to end.
     pub(crate) fn join(&self, listener: ListenerSlot, chain: &FilterChain) -> watch::Receiver<Phase> {
-        let key = GroupKey { listener, chain: chain.name.clone(), hash: lifetime_hash(chain) };
-        let mut groups = self.groups.borrow_mut();
-        let group = groups.entry(key).or_insert_with(|| {
-            let phase = if self.draining.get() { Phase::Draining } else { Phase::Open };
-            Rc::new(Group { phase: watch::Sender::new(phase) })
-        });
-        group.phase.subscribe()
+        self.groups.join(&self.snapshot(), listener, chain)
     }
 
     /// The listener that is configured for exactly this destination, or for its port on any address.
@@ -240,66 +236,28 @@ impl Worker {
     }
 
     /// Ends what the new snapshot no longer has.
-    fn swapped(self: &Rc<Self>) {
+    fn swapped(&self) {
         let snapshot = self.snapshot();
-        let mut ended = Vec::new();
-        self.groups.borrow_mut().retain(|key, group| {
-            if group.phase.receiver_count() == 0 {
-                return false;
-            }
-            let lives = lives_on(&snapshot, key);
-            if !lives {
-                ended.push(group.clone());
-            }
-            lives
-        });
+        self.groups.swapped(&snapshot);
         self.pools.sweep(&snapshot);
         self.balancers.borrow_mut().sweep(&snapshot);
         self.tls.sweep();
-        if ended.is_empty() {
-            return;
-        }
-        for group in &ended {
-            group.phase.send_replace(Phase::Draining);
-        }
-        let drain_time = self.shared.drain_time;
-        self.tasks.spawn(async move {
-            let all_closed = async {
-                for group in &ended {
-                    group.phase.closed().await;
-                }
-            };
-            if tokio::time::timeout(drain_time, all_closed).await.is_err() {
-                for group in &ended {
-                    group.phase.send_replace(Phase::Forced);
-                }
-            }
-        });
+    }
+}
+
+impl Current {
+    fn new(shared: Arc<ArcSwap<Snapshot>>) -> Self {
+        let mut latest = Cache::new(shared);
+        let held = Rc::new(latest.load().clone());
+        Self { latest, held }
     }
 
-    async fn drain(&self, deadline: Duration) {
-        let groups: Vec<Rc<Group>> = self.groups.borrow().values().cloned().collect();
-        for group in &groups {
-            group.phase.send_replace(Phase::Draining);
+    fn load(&mut self) -> Held {
+        let latest = self.latest.load();
+        if !Arc::ptr_eq(latest, &self.held) {
+            self.held = Rc::new(latest.clone());
         }
-        let all_closed = async {
-            for group in &groups {
-                group.phase.closed().await;
-            }
-        };
-        if tokio::time::timeout(deadline, all_closed).await.is_err() {
-            for group in &groups {
-                group.phase.send_replace(Phase::Forced);
-            }
-            // Forced connections need one turn each to report their end.
-            let _ = tokio::time::timeout(Duration::from_millis(250), async {
-                for group in &groups {
-                    group.phase.closed().await;
-                }
-            })
-            .await;
-        }
-        self.pools.close();
+        self.held.clone()
     }
 }
 
@@ -315,28 +273,6 @@ impl HandOver {
             }
         }
     }
-}
-
-/// HTTP settings are taken over by open connections, request by request; all else about a chain is not.
-pub(crate) fn lifetime_hash(chain: &FilterChain) -> u64 {
-    match (&chain.terminal, chain.filters.is_empty()) {
-        (Terminal::Http(_), true) => chain.transport_hash,
-        _ => chain.hash,
-    }
-}
-
-/// The chain of that name of the listener, if open connections of the older one may use it.
-pub(crate) fn successor<'a>(snapshot: &'a Snapshot, listener: ListenerSlot, chain: &FilterChain) -> Option<&'a Arc<FilterChain>> {
-    let listener = snapshot.listener(listener)?;
-    let mut chains = listener.chains.iter().chain(&listener.default_chain);
-    chains.find(|now| now.name == chain.name && lifetime_hash(now) == lifetime_hash(chain))
-}
-
-fn lives_on(snapshot: &Snapshot, key: &GroupKey) -> bool {
-    snapshot.listener(key.listener).is_some_and(|listener| {
-        let mut chains = listener.chains.iter().chain(&listener.default_chain);
-        chains.any(|chain| chain.name == key.chain && lifetime_hash(chain) == key.hash)
-    })
 }
 
 /// Tasks of one worker: owned by it, run on its thread. A panic ends its own task only.

@@ -145,6 +145,20 @@ rules:
     "#]],
     );
     check(
+        "AuthorizationPolicy",
+        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: web}]\nrules: [{}]",
+        expect![[r#"
+            error 5:15 spec.targetRefs: targetRefs are not supported by this mesh yet [use selector]
+        "#]],
+    );
+    check(
+        "AuthorizationPolicy",
+        "action: DENY\ntargetRef: {kind: Service, name: web}\nrules: [{}]",
+        expect![[r#"
+        error 6:14 spec.targetRef: targetRefs are not supported by this mesh yet [use selector]
+    "#]],
+    );
+    check(
         "PeerAuthentication",
         "mtls: {mode: STRICT}\nportLevelMtls: {80: {mode: DISABLE}, 0: {mode: STRICT}}",
         expect![[r#"

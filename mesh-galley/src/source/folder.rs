@@ -1,5 +1,7 @@
 //! Reading folders of YAML: bounded, in a defined order, never half a file's consequences.
 
+mod tests;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -39,57 +41,94 @@ pub struct Unreadable {
 
 /// All files of all folders, by folder and path. A folder or file that cannot be read is told apart from one that is gone: what it held stays in force.
 pub fn read(folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>) {
+    read_at_most(MAX_FILES, folders)
+}
+
+fn read_at_most(most: usize, folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>) {
     let mut files = Vec::new();
     let mut unreadable = Vec::new();
     for (rank, folder) in folders.iter().enumerate() {
-        let mut paths = Vec::new();
-        walk(folder, 0, &mut paths, &mut unreadable);
+        let mut walk = Walk { room: most - files.len(), paths: Vec::new(), full: false, unreadable: &mut unreadable };
+        walk.folder(folder, 0);
+        let Walk { mut paths, full, .. } = walk;
+        if full {
+            // Which files were left out is chance: nothing here or in the folders after this may pass for gone.
+            let reason = format!("more than {most} files in all: give folders that hold configuration only");
+            unreadable.extend(folders.iter().skip(rank).map(|folder| Unreadable { path: folder.clone(), reason: reason.clone() }));
+        }
         paths.sort();
         for path in paths {
-            if files.len() >= MAX_FILES {
-                unreadable.push(Unreadable {
-                    path: folder.clone(),
-                    reason: format!("more than {MAX_FILES} files: give a folder that holds configuration only"),
-                });
-                return (files, unreadable);
-            }
             match read_file(&path) {
                 Ok(Some(bytes)) => files.push(File { hash: xxh3_128(&bytes), path, rank, bytes }),
                 Ok(None) => {}
                 Err(reason) => unreadable.push(Unreadable { path, reason }),
             }
         }
+        if full {
+            break;
+        }
     }
     (files, unreadable)
 }
 
-fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, unreadable: &mut Vec<Unreadable>) {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            unreadable.push(Unreadable { path: folder.to_owned(), reason: format!("{error}: what it held stays in force") });
-            return;
+struct Walk<'a> {
+    /// How many files there may be.
+    room: usize,
+    paths: Vec<PathBuf>,
+    /// There are more.
+    full: bool,
+    unreadable: &'a mut Vec<Unreadable>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            // Gone since it was listed. The folders we were given do not just go: they are not mounted yet, or any more.
+            Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.skip(folder, &error.to_string()),
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.entry(&entry, depth),
+                Err(error) => return self.skip(folder, &error.to_string()),
+            }
+            if self.full {
+                return;
+            }
         }
-    };
-    for entry in entries.flatten() {
+    }
+
+    fn entry(&mut self, entry: &fs::DirEntry, depth: usize) {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // Editors' and Kubernetes' own (`..data`, `.file.swp`, `file~`).
-        if name.starts_with('.') || name.ends_with('~') || paths.len() > MAX_FILES {
-            continue;
+        if name.starts_with('.') || name.ends_with('~') {
+            return;
         }
         let path = entry.path();
-        let Ok(meta) = fs::metadata(&path) else { continue };
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.skip(&path, &error.to_string()),
+        };
         if meta.is_dir() {
             if depth < MAX_DEPTH {
-                walk(&path, depth + 1, paths, unreadable);
+                self.folder(&path, depth + 1);
             } else {
-                unreadable
-                    .push(Unreadable { path, reason: format!("folders are more than {MAX_DEPTH} deep: is one a link to its parent?") });
+                self.skip(&path, &format!("folders are more than {MAX_DEPTH} deep: is one a link to its parent?"));
             }
         } else if meta.is_file() && is_configuration(&path) {
-            paths.push(path);
+            if self.paths.len() < self.room {
+                self.paths.push(path);
+            } else {
+                self.full = true;
+            }
         }
+    }
+
+    fn skip(&mut self, path: &Path, reason: &str) {
+        self.unreadable.push(Unreadable { path: path.to_owned(), reason: format!("{reason}: what it held stays in force") });
     }
 }
 

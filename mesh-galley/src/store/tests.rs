@@ -1,8 +1,8 @@
-//! What the store keeps, drops and says.
+//! What the store keeps, drops and says. Time is given, never waited for.
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
 
-use mesh_config::resource::VirtualService;
+mod restart;
 
 use super::*;
 
@@ -14,57 +14,167 @@ spec:
   http: [{route: [{destination: {host: a}, weight: 80}]}]
 ";
 
-fn file(rank: usize, name: &str, text: &str) -> File {
-    File { path: name.into(), rank, hash: xxhash_rust::xxh3::xxh3_128(text.as_bytes()), bytes: text.into() }
+/// A store and its clock.
+struct Fixture {
+    store: Store,
+    now: Instant,
 }
 
-fn names(snapshot: &ConfigSnapshot) -> Vec<String> {
-    snapshot.list::<VirtualService>().map(|object| object.meta.name.to_string()).collect()
+impl Fixture {
+    fn new() -> Self {
+        Self { store: Store::default(), now: Instant::now() }
+    }
+
+    fn look(&mut self, files: &[(usize, &str, &str)]) -> Vec<String> {
+        self.look_but(files, &[])
+    }
+
+    fn look_but(&mut self, files: &[(usize, &str, &str)], unreadable: &[&str]) -> Vec<String> {
+        let files = files.iter().map(|(rank, path, text)| File {
+            path: path.into(),
+            rank: *rank,
+            hash: xxhash_rust::xxh3::xxh3_128(text.as_bytes()),
+            bytes: (*text).into(),
+        });
+        let unreadable: Vec<Unreadable> =
+            unreadable.iter().map(|path| Unreadable { path: path.into(), reason: "permission denied".into() }).collect();
+        names(&self.store.update(files.collect(), &unreadable, self.now))
+    }
+
+    fn wait(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self
+    }
+
+    fn errors(&self) -> &[String] {
+        &self.store.report().errors
+    }
 }
+
+/// What is in force: name and first weight.
+fn names(snapshot: &ConfigSnapshot) -> Vec<String> {
+    let resources = snapshot.entries(Kind::VirtualService).map(|(key, entry)| (key, entry.resource().to_json()));
+    resources.map(|(key, json)| format!("{} {}", key.name, json["spec"]["http"][0]["route"][0]["weight"])).collect()
+}
+
+fn named(name: &str) -> String {
+    GOOD.replace("name: a", &format!("name: {name}"))
+}
+
+fn weighs(weight: u32) -> String {
+    GOOD.replace("80", &weight.to_string())
+}
+
+fn broken() -> String {
+    GOOD.replace("weight", "wieght")
+}
+
+const SHORT: Duration = Duration::from_millis(999);
 
 #[test]
 fn a_broken_resource_keeps_its_last_good_one_and_its_siblings_move_on() {
-    let mut store = Store::default();
-    let two = format!("{GOOD}---\n{}", GOOD.replace("name: a", "name: b"));
-    let first = store.update(vec![file(0, "f.yaml", &two)], &[]);
-    assert_eq!(names(&first), ["a", "b"]);
+    let mut fixture = Fixture::new();
+    let two = format!("{GOOD}---\n{}", named("b"));
+    assert_eq!(fixture.look(&[(0, "f.yaml", &two)]), ["a 80", "b 80"]);
 
-    let broken = format!("{}---\n{}", GOOD.replace("weight", "wieght"), GOOD.replace("name: a", "name: c"));
-    let second = store.update(vec![file(0, "f.yaml", &broken)], &[]);
-    assert_eq!(names(&second), ["a", "c"], "a is kept, b was removed, c is new");
-    let report = store.report();
-    assert_eq!((report.kept, report.errors.len()), (1, 1));
+    let next = format!("{}---\n{}", broken(), named("c"));
+    assert_eq!(fixture.look(&[(0, "f.yaml", &next)]), ["a 80", "b 80", "c 80"], "a is kept, c is new");
+    assert_eq!(fixture.wait(SETTLE).look(&[(0, "f.yaml", &next)]), ["a 80", "c 80"], "b was removed");
+    let report = fixture.store.report();
+    assert_eq!((report.kept, report.going, report.errors.len()), (1, 0, 1));
     assert!(report.errors[0].contains("f.yaml:6") && report.errors[0].contains("weight"), "{}", report.errors[0]);
 
-    let mended = store.update(vec![file(0, "f.yaml", GOOD)], &[]);
-    assert_eq!(names(&mended), ["a"]);
-    assert_eq!(store.report().errors, Vec::<String>::new());
+    assert_eq!(fixture.look(&[(0, "f.yaml", &weighs(20))]), ["a 20", "c 80"], "an edit is in force at once");
+    assert_eq!(fixture.errors(), [""; 0]);
 }
 
 #[test]
 fn a_file_that_is_no_yaml_at_all_changes_nothing() {
-    let mut store = Store::default();
-    let before = store.update(vec![file(0, "f.yaml", GOOD)], &[]);
-    let after = store.update(vec![file(0, "f.yaml", "kind: [half a fi")], &[]);
-    assert_eq!(before.revision(), after.revision());
-    assert_eq!(store.report().kept, 1);
+    let mut fixture = Fixture::new();
+    fixture.look(&[(0, "f.yaml", GOOD)]);
+    for _ in 0..3 {
+        assert_eq!(fixture.wait(SETTLE).look(&[(0, "f.yaml", "kind: [half a fi")]), ["a 80"]);
+    }
+    assert_eq!(fixture.store.report().kept, 1);
 }
 
 #[test]
-fn what_is_gone_is_gone_and_what_cannot_be_read_stays() {
-    let mut store = Store::default();
-    let snapshot = store.update(vec![file(0, "x/f.yaml", GOOD)], &[]);
-    let unreadable = Unreadable { path: "x".into(), reason: "permission denied".into() };
-    assert_eq!(store.update(Vec::new(), &[unreadable]).revision(), snapshot.revision());
-    assert!(store.update(Vec::new(), &[]).is_empty());
+fn an_empty_or_half_written_file_deletes_nothing_until_it_stays_so() {
+    let two = format!("{GOOD}---\n{}", named("b"));
+    let half = &two[..GOOD.len()];
+    for (written, left) in [("", &[][..]), (half, &["a 80"])] {
+        let mut fixture = Fixture::new();
+        fixture.look(&[(0, "f.yaml", &two)]);
+        assert_eq!(fixture.look(&[(0, "f.yaml", written)]), ["a 80", "b 80"]);
+        assert!(fixture.store.unsettled());
+        assert_eq!(fixture.wait(SHORT).look(&[(0, "f.yaml", written)]), ["a 80", "b 80"], "not yet");
+        // It goes on being written: the wait begins anew.
+        assert_eq!(fixture.wait(SHORT).look(&[(0, "f.yaml", &format!("{written}\n"))]), ["a 80", "b 80"]);
+        assert_eq!(fixture.wait(SHORT).look(&[(0, "f.yaml", &format!("{written}\n"))]), ["a 80", "b 80"]);
+        assert_eq!(fixture.wait(SETTLE).look(&[(0, "f.yaml", &format!("{written}\n"))]), left);
+        assert!(!fixture.store.unsettled());
+        // And the whole file comes back at once.
+        assert_eq!(fixture.look(&[(0, "f.yaml", &two)]), ["a 80", "b 80"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_looked_for_once_more() {
+    let mut fixture = Fixture::new();
+    fixture.look(&[(0, "f.yaml", GOOD)]);
+    assert_eq!(fixture.look(&[]), ["a 80"]);
+    assert!(fixture.store.unsettled());
+    assert_eq!(fixture.wait(SHORT).look(&[(0, "f.yaml", GOOD)]), ["a 80"], "it was being replaced");
+    assert!(!fixture.store.unsettled());
+    assert_eq!(fixture.wait(SETTLE).look(&[]), ["a 80"]);
+    assert_eq!(fixture.wait(SETTLE).look(&[]), [""; 0]);
+    assert!(!fixture.store.unsettled() && fixture.store.files.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_stays_as_long_as_that_lasts() {
+    let mut fixture = Fixture::new();
+    fixture.look(&[(0, "x/f.yaml", GOOD)]);
+    for _ in 0..3 {
+        assert_eq!(fixture.wait(SETTLE).look_but(&[], &["x"]), ["a 80"]);
+        assert!(!fixture.store.unsettled(), "there is nothing to wait for");
+    }
+    fixture.look(&[]);
+    assert_eq!(fixture.wait(SETTLE).look(&[]), [""; 0]);
+}
+
+#[test]
+fn a_resource_that_moves_to_another_file_moves_at_once_and_quietly() {
+    let mut fixture = Fixture::new();
+    fixture.look(&[(0, "a.yaml", GOOD)]);
+    assert_eq!(fixture.look(&[(0, "b.yaml", &weighs(20))]), ["a 20"]);
+    assert_eq!(fixture.errors(), [""; 0]);
+    assert_eq!(fixture.wait(SETTLE).look(&[(0, "b.yaml", &weighs(20))]), ["a 20"]);
+}
+
+#[test]
+fn a_resource_that_moves_and_is_broken_there_keeps_its_last_good_one() {
+    let mut fixture = Fixture::new();
+    fixture.look(&[(0, "a.yaml", GOOD)]);
+    for _ in 0..3 {
+        assert_eq!(fixture.wait(SETTLE).look(&[(0, "b.yaml", &broken())]), ["a 80"]);
+    }
+    assert!(!fixture.store.unsettled());
+    assert_eq!(fixture.wait(SETTLE).look(&[(0, "b.yaml", &weighs(20))]), ["a 20"]);
+    assert_eq!(fixture.wait(SETTLE).look(&[]), ["a 20"]);
+    assert_eq!(fixture.wait(SETTLE).look(&[]), [""; 0]);
 }
 
 #[test]
 fn the_earlier_folder_wins_and_the_other_is_told() {
-    let mut store = Store::default();
-    let other = GOOD.replace("weight: 80", "weight: 20");
-    let alone = store.update(vec![file(0, "p/a.yaml", GOOD)], &[]);
-    let both = store.update(vec![file(0, "p/a.yaml", GOOD), file(1, "a/a.yaml", &other)], &[]);
-    assert_eq!(alone.revision(), both.revision());
-    assert!(store.report().errors[0].contains("a/a.yaml") && store.report().errors[0].contains("p/a.yaml"));
+    let mut fixture = Fixture::new();
+    let files = [(0, "p/a.yaml", GOOD), (1, "a/a.yaml", &weighs(20))];
+    assert_eq!(fixture.look(&files[..1]), ["a 80"]);
+    assert_eq!(fixture.look(&files), ["a 80"]);
+    assert!(fixture.errors()[0].contains("a/a.yaml") && fixture.errors()[0].contains("p/a.yaml"));
+    // While the winner is being written, the loser does not take its place; once it is gone, it does.
+    assert_eq!(fixture.wait(SETTLE).look(&[(0, "p/a.yaml", ""), files[1]]), ["a 80"]);
+    assert_eq!(fixture.wait(SHORT).look(&[(0, "p/a.yaml", ""), files[1]]), ["a 80"]);
+    assert_eq!(fixture.wait(SETTLE).look(&[(0, "p/a.yaml", ""), files[1]]), ["a 20"]);
+    assert_eq!(fixture.errors(), [""; 0]);
 }

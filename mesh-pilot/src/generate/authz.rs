@@ -101,7 +101,7 @@ fn engine(action: Action, policies: HashMap<String, WirePolicy>) -> wire::Rbac {
 }
 
 fn compiled(world: &World, scope: &ProxyScope, tcp: bool) -> Vec<(Action, Rules)> {
-    let policies = world.policies(scope.namespace.as_str(), &scope.labels);
+    let policies = world.policies(scope.namespace.as_str(), world.labels(scope));
     let settings = world.settings();
     let trust_domains: Vec<TrustDomain> = std::iter::once(&settings.trust_domain).chain(&settings.trust_domain_aliases).cloned().collect();
     let rules = |action: Action| {

@@ -36,7 +36,7 @@ pub(crate) fn assignment(world: &World, scope: &ProxyScope, name: String, select
     let selected = endpoints.iter().filter(|e| selection.labels.is_none_or(|labels| selects(labels, &e.workload.labels)));
     for endpoint in selected.filter(|e| reachable(scope, e)) {
         let priority = match failover {
-            Some(setting) if distribute.is_none() => priority(setting, scope, &endpoint.workload),
+            Some(setting) if distribute.is_none() => priority(setting, world, scope, &endpoint.workload),
             _ => 0,
         };
         groups.entry((priority, endpoint.workload.locality.clone())).or_default().push(endpoint);
@@ -112,12 +112,13 @@ pub(crate) fn failover(policy: &TrafficPolicy) -> Option<&LocalityLbSetting> {
 }
 
 /// 0 is used first. By labels (`failoverPriority`), else by how much of the locality is shared; a region named as failover target comes before others.
-fn priority(setting: &LocalityLbSetting, scope: &ProxyScope, workload: &Workload) -> u32 {
+fn priority(setting: &LocalityLbSetting, world: &World, scope: &ProxyScope, workload: &Workload) -> u32 {
     if !setting.failover_priority.is_empty() {
+        let own = world.labels(scope);
         let same = setting.failover_priority.iter().take_while(|entry| {
             let (label, wanted) = entry.split_once('=').map_or((entry.as_str(), None), |(label, value)| (label, Some(value)));
             let theirs = workload.labels.get(label).map(String::as_str);
-            let ours = wanted.or_else(|| scope.labels.get(label).map(String::as_str));
+            let ours = wanted.or_else(|| own.get(label).map(String::as_str));
             theirs == ours
         });
         let same = same.count();

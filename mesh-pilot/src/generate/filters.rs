@@ -267,7 +267,8 @@ fn tracing(world: &World, scope: &ProxyScope) -> Option<Tracing> {
         })),
         ..Default::default()
     };
-    let app = scope.labels.get("service.istio.io/canonical-name").or_else(|| scope.labels.get("app"));
+    let labels = world.labels(scope);
+    let app = labels.get("service.istio.io/canonical-name").or_else(|| labels.get("app"));
     let config = OpenTelemetryConfig {
         grpc_service: Some(service),
         service_name: format!("{}.{}", app.map_or("unknown", String::as_str), scope.namespace),

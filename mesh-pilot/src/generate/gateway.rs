@@ -3,7 +3,7 @@
 //! Source: Istio's `gateway.go`: plaintext HTTP servers of a port share the table `http.<port>`; every HTTPS server has a chain by SNI and the table
 //! `https.<port>.<port name>.<gateway>.<namespace>`; VirtualServices of one host are merged, oldest first, with routes that take everything last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_config::resource::{Protocol, gateway::ServerTlsMode};
 use mesh_proto::{
@@ -16,6 +16,7 @@ use mesh_proto::{
 };
 
 use super::{
+    chains::Chains,
     filters::{self, Direction, Routes},
     listener_inbound::tls_inspector,
     listener_outbound::Outbound,
@@ -34,19 +35,24 @@ pub(crate) fn gateway(world: &World, scope: &ProxyScope, view: &View<'_>) -> Out
     let mut out = Outbound::default();
     for port in world.gateway_ports(scope) {
         let maker = Maker { world, scope, view, port: &port };
-        let chains = if port.plain_http() {
+        let mut chains = Chains::default();
+        if port.plain_http() {
             let table = format!("http.{}", port.number);
             out.tables.push(maker.table(&table, &port.servers));
             let filter =
                 filters::http(world, scope, Direction::Gateway, &format!("outbound_0.0.0.0_{}", port.number), Routes::Named(table));
-            vec![FilterChain { filters: vec![filter], ..Default::default() }]
+            chains.add(FilterChain { filters: vec![filter], ..Default::default() });
         } else {
-            port.servers.iter().flat_map(|server| maker.chains(server, &mut out.tables)).collect()
-        };
-        if chains.is_empty() {
-            continue;
+            for server in &port.servers {
+                maker.server(server, &mut chains, &mut out.tables);
+            }
         }
-        out.listeners.push(maker.listener(chains));
+        let (chains, dropped) = chains.finish();
+        if !chains.is_empty() {
+            let listener = maker.listener(chains);
+            out.conflict(&listener.name, dropped);
+            out.listeners.push(listener);
+        }
     }
     out
 }
@@ -75,44 +81,42 @@ impl Maker<'_> {
         }
     }
 
-    /// The chains of a server that is not plaintext HTTP.
-    fn chains(&self, merged: &MergedServer<'_>, tables: &mut Vec<RouteConfiguration>) -> Vec<FilterChain> {
+    /// The chains of a server that is not plaintext HTTP, and its table.
+    fn server(&self, merged: &MergedServer<'_>, chains: &mut Chains, tables: &mut Vec<RouteConfiguration>) {
         let server = merged.server;
         let mode = server.tls.as_ref().map(|tls| tls.mode);
         if merged.ends_https() {
             let (namespace, name) = merged.gateway.split_once('/').unwrap_or(("", &merged.gateway));
             let table = format!("https.{}.{}.{name}.{namespace}", self.port.number, server.port.name);
-            tables.push(self.table(&table, std::slice::from_ref(merged)));
             let filter = filters::http(
                 self.world,
                 self.scope,
                 Direction::Gateway,
                 &format!("outbound_0.0.0.0_{}", self.port.number),
-                Routes::Named(table),
+                Routes::Named(table.clone()),
             );
             let transport_socket = server.tls.as_ref().and_then(|asked| tls::user_server(self.world.settings(), asked, true));
-            return vec![FilterChain {
-                filters: vec![filter],
-                transport_socket,
-                filter_chain_match: self.names(merged),
-                ..Default::default()
-            }];
+            let filter_chain_match = self.names(merged);
+            if chains.add(FilterChain { filters: vec![filter], transport_socket, filter_chain_match, ..Default::default() }) {
+                tables.push(self.table(&table, std::slice::from_ref(merged)));
+            }
+            return;
         }
         let gateways = [merged.gateway.as_str()];
         let context = self.context(&gateways);
-        let bound = self.view.routing.iter().filter(|rule| rule.bound_to(&merged.gateway) && self.shared(merged, rule).next().is_some());
+        let bound = self.view.routing.iter().filter(|rule| rule.bound_to(&merged.gateway) && !self.shared(merged, rule).is_empty());
         match (server.port.protocol, mode) {
-            (_, Some(ServerTlsMode::AutoPassthrough)) => Vec::new(),
+            (_, Some(ServerTlsMode::AutoPassthrough)) => {}
             (Protocol::Tls | Protocol::Https, Some(ServerTlsMode::Passthrough) | None) => {
-                bound.flat_map(|rule| tcp::tls_routes(&context, rule)).collect()
+                chains.extend(bound.flat_map(|rule| tcp::tls_routes(&context, rule)));
             }
             (_, mode) => {
                 // TCP, with or without TLS that ends here.
-                let Some(clusters) = bound.filter_map(|rule| tcp::tcp_route(&context, rule)).next() else { return Vec::new() };
+                let Some(clusters) = bound.filter_map(|rule| tcp::tcp_route(&context, rule)).next() else { return };
                 let ended = mode.and(server.tls.as_ref()).and_then(|asked| tls::user_server(self.world.settings(), asked, false));
                 let filter_chain_match = if ended.is_some() { self.names(merged) } else { None };
                 let filters = filters::tcp(self.world, self.scope, Direction::Gateway, &clusters);
-                vec![FilterChain { filters, transport_socket: ended, filter_chain_match, ..Default::default() }]
+                chains.add(FilterChain { filters, transport_socket: ended, filter_chain_match, ..Default::default() });
             }
         }
     }
@@ -142,7 +146,7 @@ impl Maker<'_> {
             if redirect {
                 // Even hosts without a route are sent to https.
                 for host in merged.server.hosts.iter().map(|host| host.split_once('/').map_or(host.as_str(), |(_, host)| host)) {
-                    hosts.entry(host.to_owned()).or_default().redirect = true;
+                    hosts.entry(host.to_ascii_lowercase()).or_default().redirect = true;
                 }
             }
         }
@@ -154,8 +158,8 @@ impl Maker<'_> {
         configuration(name, list, true)
     }
 
-    /// The hosts of a VirtualService that a server serves: the narrower of each pair that meets.
-    fn shared<'s>(&self, merged: &'s MergedServer<'_>, rule: &'s RoutingRule) -> impl Iterator<Item = Hostname> + 's {
+    /// The hosts of a VirtualService that a server serves: the narrower of each pair that meets, once.
+    fn shared(&self, merged: &MergedServer<'_>, rule: &RoutingRule) -> BTreeSet<Hostname> {
         let allowed = merged.server.hosts.iter().filter_map(move |text| {
             let (namespace, host) = text.split_once('/').unwrap_or(("*", text));
             let admitted = match namespace {
@@ -165,11 +169,14 @@ impl Maker<'_> {
             };
             admitted.then(|| host.parse::<Hostname>().ok()).flatten()
         });
-        let allowed: Vec<Hostname> = allowed.collect();
-        rule.hosts.iter().filter_map(move |host| {
-            let server = allowed.iter().find(|server| server.covers(host) || host.covers(server))?;
-            Some(if server.covers(host) { host.clone() } else { server.clone() })
-        })
+        let pairs = allowed.flat_map(|server| {
+            rule.hosts.iter().filter_map(move |host| match (server.covers(host), host.covers(&server)) {
+                (true, _) => Some(host.clone()),
+                (false, true) => Some(server.clone()),
+                (false, false) => None,
+            })
+        });
+        pairs.collect()
     }
 }
 

@@ -37,7 +37,9 @@ pub(crate) fn listeners(world: &World, scope: &ProxyScope, view: &View<'_>) -> V
     let mut own = Vec::new();
     let mut redirected = Vec::new();
     let mut inspect_http = false;
+    let mut declared = vec![world.settings().inbound_port];
     for port in ports(world, scope, view) {
+        declared.push(port.target);
         let chains = port_chains(world, scope, &port);
         match &port.bind {
             Some(bind) => own.push(bound(world, bind, &port, chains)),
@@ -48,6 +50,12 @@ pub(crate) fn listeners(world: &World, scope: &ProxyScope, view: &View<'_>) -> V
         }
     }
     if scope.interception != Interception::None {
+        // A policy may name a port that no service declares.
+        for port in world.mutual_tls_ports(scope.namespace.as_str(), world.labels(scope)) {
+            if !declared.contains(&port) {
+                redirected.extend(passthrough(world, scope, port).into_iter().map(|chain| for_port(chain, port)));
+            }
+        }
         own.push(virtual_inbound(world, scope, redirected, inspect_http));
     }
     own
@@ -94,7 +102,7 @@ fn virtual_inbound(world: &World, scope: &ProxyScope, mut chains: Vec<FilterChai
         inbound_port,
     );
     chains.insert(0, loop_guard);
-    chains.extend(passthrough(world, scope));
+    chains.extend(passthrough(world, scope, 0));
     let mut listener_filters = vec![listener_filter("envoy.filters.listener.original_dst", &OriginalDst {})];
     listener_filters.extend(inspectors(&chains));
     if inspect_http {
@@ -110,9 +118,9 @@ fn virtual_inbound(world: &World, scope: &ProxyScope, mut chains: Vec<FilterChai
     }
 }
 
-/// Chains for ports that no service declares: the mesh's policies hold there, too.
-fn passthrough(world: &World, scope: &ProxyScope) -> Vec<FilterChain> {
-    let mode = world.mutual_tls(scope.namespace.as_str(), &scope.labels, 0);
+/// Chains for a port that no service declares, or for all of them (0): the mesh's policies hold there, too.
+fn passthrough(world: &World, scope: &ProxyScope, port: u16) -> Vec<FilterChain> {
+    let mode = world.mutual_tls(scope.namespace.as_str(), world.labels(scope), port);
     let bytes = || filters::tcp(world, scope, Direction::Inbound, &[(names::INBOUND_PASSTHROUGH.into(), 1)]);
     let mut list = chains_for(world, mode, &Content::Tcp(bytes()));
     for chain in &mut list {
@@ -142,7 +150,7 @@ fn port_chains(world: &World, scope: &ProxyScope, port: &Port<'_>) -> Vec<Filter
     };
     let mut chains = match port.tls {
         Some(own) => user_tls(world, own, content),
-        None => chains_for(world, world.mutual_tls(scope.namespace.as_str(), &scope.labels, port.target), &content),
+        None => chains_for(world, world.mutual_tls(scope.namespace.as_str(), world.labels(scope), port.target), &content),
     };
     let any = if scope.ip.is_ipv6() { "::" } else { "0.0.0.0" };
     for chain in &mut chains {

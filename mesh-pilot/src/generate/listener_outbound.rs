@@ -19,6 +19,7 @@ use mesh_proto::envoy::{
 };
 
 use super::{
+    chains::Chains,
     filters::{self, Direction, Routes},
     listener_inbound::{http_inspector, tls_inspector},
     names,
@@ -36,6 +37,23 @@ use crate::{
 pub(crate) struct Outbound {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) tables: Vec<RouteConfiguration>,
+    pub(crate) conflicts: Vec<Conflict>,
+}
+
+impl Outbound {
+    /// Takes note of what a listener goes without.
+    pub(crate) fn conflict(&mut self, listener: &str, dropped: Vec<String>) {
+        self.conflicts.extend(dropped.into_iter().map(|server_name| Conflict { listener: listener.to_owned(), server_name }));
+    }
+}
+
+/// A server name of a listener that several resources ask for: the first one has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Conflict {
+    /// The listener.
+    pub(crate) listener: String,
+    /// The name as SNI has it; `*`: whatever no other takes.
+    pub(crate) server_name: String,
 }
 
 /// All outbound listeners of a sidecar.
@@ -114,15 +132,12 @@ impl<'w> Maker<'w> {
             self.table(&table, egress, if asked.number == 0 || unix.is_some() { Ports::All } else { Ports::One(asked.number) });
             made.filter_chains = vec![FilterChain { filters: vec![self.manager(&table)], ..Default::default() }];
         } else {
-            let context = self.context(asked.number);
-            let chains = tcp::chains(&context, egress, asked.number, asked.protocol);
-            if chains.is_empty() {
+            let mut chains = Chains::default();
+            chains.extend(tcp::chains(&self.context(asked.number), egress, asked.number, asked.protocol));
+            self.fill(&mut made, chains);
+            if made.filter_chains.is_empty() {
                 return;
             }
-            if chains.iter().any(|chain| chain.filter_chain_match.is_some()) {
-                made.listener_filters.push(tls_inspector());
-            }
-            made.filter_chains = chains;
         }
         self.add(made);
     }
@@ -135,69 +150,74 @@ impl<'w> Maker<'w> {
         filters::http(self.world, self.scope, Direction::Outbound, &format!("outbound_0.0.0.0_{table}"), Routes::Named(table.to_owned()))
     }
 
-    /// One listener a port for HTTP, one a virtual address for everything else.
+    /// Istio's listeners by address and port: HTTP on all addresses, everything else on the services' virtual ones, and on all where a service has none. What
+    /// shares an address and a port shares a listener: HTTP is told by its first bytes, TLS by its name, and the first service of plain bytes has the rest.
     fn redirected(&mut self, egress: &EgressView<'w>) {
-        let mut http: BTreeMap<u16, ()> = BTreeMap::new();
+        let mut gathered: BTreeMap<(String, u16), Chains> = BTreeMap::new();
+        let any = self.any();
         for (service, port) in egress.services.iter().flat_map(|service| service.ports.iter().map(move |port| (*service, port))) {
-            match port.protocol {
-                Some(Protocol::Udp) => {}
-                Some(protocol) if protocol.is_http() => {
-                    http.insert(port.number, ());
-                }
-                _ => self.addressed(egress, service, port),
+            let binds = match port.protocol {
+                Some(Protocol::Udp) => continue,
+                Some(protocol) if protocol.is_http() => vec![any.to_owned()],
+                _ => binds(service, any),
+            };
+            for bind in binds {
+                let chains = gathered.entry((bind, port.number)).or_default();
+                self.gather(egress, service, port, chains);
             }
         }
-        for port in http.into_keys() {
-            let table = port.to_string();
-            self.table(&table, egress, Ports::One(port));
-            let any = self.any();
-            let chain = FilterChain { filters: vec![self.manager(&table)], ..plain_http() };
-            self.add(Listener {
-                name: names::listener(any, port),
-                address: Some(socket(any, port)),
-                filter_chains: vec![chain],
-                default_filter_chain: Some(self.unknown("PassthroughFilterChain")),
-                listener_filters: vec![tls_inspector(), http_inspector()],
+        for ((bind, port), chains) in gathered {
+            let mut made = Listener {
+                name: names::listener(&bind, port),
+                address: Some(socket(&bind, port)),
                 bind_to_port: flag(false),
                 ..outbound_listener()
-            });
+            };
+            if bind == any && !chains.exhaustive() {
+                made.default_filter_chain = Some(self.unknown("PassthroughFilterChain"));
+            }
+            self.fill(&mut made, chains);
+            self.add(made);
         }
     }
 
-    /// A service's port that is not declared HTTP, on its virtual addresses; on all addresses if it has none.
-    fn addressed(&mut self, egress: &EgressView<'w>, service: &'w Service, port: &ServicePort) {
-        let context = self.context(port.number);
+    /// The chains of a service's port. On a virtual address of its own its HTTP has a table of its own; elsewhere all HTTP of the port shares one.
+    fn gather(&mut self, egress: &EgressView<'w>, service: &'w Service, port: &ServicePort, chains: &mut Chains) {
+        let wide = binds(service, self.any()) == [self.any()];
+        match port.protocol {
+            Some(protocol) if protocol.is_http() => return self.gather_http(port.number.to_string(), egress, port.number, chains),
+            None if wide => self.gather_http(port.number.to_string(), egress, port.number, chains),
+            _ => {}
+        }
         let only = EgressView {
             listener: egress.listener,
             services: egress.services.iter().copied().filter(|other| other.id == service.id).collect(),
             routing: egress.routing.clone(),
         };
-        let mut chains = tcp::chains(&context, &only, port.number, port.protocol.or(Some(Protocol::Tcp)));
-        let mut listener_filters = Vec::new();
-        if chains.iter().any(|chain| chain.filter_chain_match.is_some()) {
-            listener_filters.push(tls_inspector());
+        if port.protocol.is_none() && !wide {
+            self.gather_http(names::authority(service.id.hostname.as_str(), port.number), &only, port.number, chains);
         }
-        if port.protocol.is_none() {
-            let table = names::authority(service.id.hostname.as_str(), port.number);
-            self.table(&table, &only, Ports::One(port.number));
-            chains.insert(0, FilterChain { filters: vec![self.manager(&table)], ..plain_http() });
-            listener_filters = vec![tls_inspector(), http_inspector()];
+        chains.extend(tcp::chains(&self.context(port.number), &only, port.number, port.protocol.or(Some(Protocol::Tcp))));
+    }
+
+    fn gather_http(&mut self, table: String, egress: &EgressView<'_>, port: u16, chains: &mut Chains) {
+        if !chains.inspect_http() {
+            self.table(&table, egress, Ports::One(port));
+            chains.add(FilterChain { filters: vec![self.manager(&table)], ..plain_http() });
         }
-        let literal = |text: &&String| text.parse::<std::net::IpAddr>().is_ok();
-        let mut binds: Vec<String> = service.addresses.iter().filter(literal).cloned().collect();
-        if binds.is_empty() {
-            binds.push(self.any().to_owned());
+    }
+
+    /// Gives a listener its chains and the inspectors that they need.
+    fn fill(&mut self, listener: &mut Listener, chains: Chains) {
+        if chains.inspect_tls() {
+            listener.listener_filters.push(tls_inspector());
         }
-        for bind in binds {
-            self.add(Listener {
-                name: names::listener(&bind, port.number),
-                address: Some(socket(&bind, port.number)),
-                filter_chains: chains.clone(),
-                listener_filters: listener_filters.clone(),
-                bind_to_port: flag(false),
-                ..outbound_listener()
-            });
+        if chains.inspect_http() {
+            listener.listener_filters.push(http_inspector());
         }
+        let (chains, dropped) = chains.finish();
+        self.out.conflict(&listener.name, dropped);
+        listener.filter_chains = chains;
     }
 
     /// Where redirected connections arrive.
@@ -237,6 +257,12 @@ impl<'w> Maker<'w> {
     fn any(&self) -> &'static str {
         if self.scope.ip.is_ipv6() { "::" } else { "0.0.0.0" }
     }
+}
+
+/// Where a service's bytes are recognized: its virtual addresses, or all addresses if it has none.
+fn binds(service: &Service, any: &str) -> Vec<String> {
+    let literal: Vec<String> = service.addresses.iter().filter(|text| text.parse::<std::net::IpAddr>().is_ok()).cloned().collect();
+    if literal.is_empty() { vec![any.to_owned()] } else { literal }
 }
 
 fn outbound_listener() -> Listener {

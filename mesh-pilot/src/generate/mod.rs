@@ -4,6 +4,7 @@
 //! Every name is Istio's (`names.rs`); every route and cluster says in its metadata which resource made it.
 
 mod authz;
+mod chains;
 mod cluster;
 mod endpoint;
 mod filters;
@@ -24,12 +25,18 @@ use crate::{
     scope::{ProxyScope, Role},
     world::World,
 };
+pub(crate) use listener_outbound::Conflict;
 use listener_outbound::Outbound;
 #[cfg(test)]
 pub(crate) use route::rule_for;
 
 /// The resources of a proxy. Pure: the same World and scope give the same bytes, and an equal resource has an equal version across revisions.
 pub fn generate(world: &World, scope: &ProxyScope) -> Snapshot {
+    generate_reporting(world, scope).0
+}
+
+/// [`generate`], and what had to be left out because an older resource has it.
+pub(crate) fn generate_reporting(world: &World, scope: &ProxyScope) -> (Snapshot, Vec<Conflict>) {
     let view = world.view(scope);
     let mut builder = Snapshot::builder();
     for generated in cluster::clusters(world, scope, &view) {
@@ -38,7 +45,7 @@ pub fn generate(world: &World, scope: &ProxyScope) -> Snapshot {
         }
         builder.insert(type_url::CLUSTER, Resource::new(generated.cluster.name.clone(), pack(&generated.cluster)));
     }
-    let Outbound { mut listeners, tables } = match scope.role {
+    let Outbound { mut listeners, tables, conflicts } = match scope.role {
         Role::Sidecar => listener_outbound::outbound(world, scope, &view),
         Role::Router => gateway::gateway(world, scope, &view),
     };
@@ -51,7 +58,7 @@ pub fn generate(world: &World, scope: &ProxyScope) -> Snapshot {
     for table in tables {
         builder.insert(type_url::ROUTE, Resource::new(table.name.clone(), pack(&table)));
     }
-    builder.build()
+    (builder.build(), conflicts)
 }
 
 #[cfg(test)]

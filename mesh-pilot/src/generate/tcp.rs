@@ -45,7 +45,7 @@ pub(crate) fn tcp_route(context: &Context<'_>, rule: &RoutingRule) -> Option<Vec
             namespace: &matcher.source_namespace,
             subnets: &matcher.destination_subnets,
         };
-        place.applies(context) && selects(&matcher.source_labels, &context.scope.labels)
+        place.applies(context) && selects(&matcher.source_labels, context.world.labels(context.scope))
     };
     let route = rule.object.spec.tcp.iter().find(|route| route.r#match.is_empty() || route.r#match.iter().any(here))?;
     Some(weighted(context, rule, &route.route))
@@ -74,7 +74,7 @@ pub(crate) fn tls_routes(context: &Context<'_>, rule: &RoutingRule) -> Vec<Filte
                 namespace: &matcher.source_namespace,
                 subnets: &matcher.destination_subnets,
             };
-            place.applies(context) && selects(&matcher.source_labels, &context.scope.labels)
+            place.applies(context) && selects(&matcher.source_labels, context.world.labels(context.scope))
         };
         for matcher in route.r#match.iter().filter(here) {
             let clusters = weighted(context, rule, &route.route);
@@ -88,7 +88,9 @@ pub(crate) fn tls_routes(context: &Context<'_>, rule: &RoutingRule) -> Vec<Filte
 /// By SNI; `*` alone is "any", which Envoy writes as nothing.
 pub(crate) fn named(hosts: Vec<String>) -> FilterChainMatch {
     let any = hosts.iter().any(|host| host == "*");
-    FilterChainMatch { transport_protocol: "tls".into(), server_names: if any { Vec::new() } else { hosts }, ..Default::default() }
+    // Envoy reads names from the wire in lower case.
+    let server_names = if any { Vec::new() } else { hosts.iter().map(|host| host.to_ascii_lowercase()).collect() };
+    FilterChainMatch { transport_protocol: "tls".into(), server_names, ..Default::default() }
 }
 
 fn gateways_of(own: &[String], rule: &RoutingRule) -> Vec<String> {

@@ -148,3 +148,49 @@ async fn a_burst_is_one_push() {
     assert_eq!(revision, *snapshot(&split(40)).revision());
     assert!(metrics.encode().contains("pilot_push_triggers{type=\"config\"} 2"), "{}", metrics.encode());
 }
+
+#[tokio::test]
+async fn what_is_kept_goes_with_the_last_proxy_that_needs_it() {
+    let fixture = Fixture::start();
+    fixture.push(80).await;
+    let scopes: Vec<_> = (0..20).map(|n| crate::testing::scope("shop", &format!("a{n}"))).collect();
+    for scope in &scopes {
+        let (one, other) = (fixture.discovery.subscribe(scope).await, fixture.discovery.subscribe(scope).await);
+        assert_eq!(fixture.discovery.kept(), 1);
+        drop(one);
+        assert!(other.snapshots().borrow().is_some());
+        assert_eq!(fixture.discovery.kept(), 1);
+    }
+    assert_eq!(fixture.discovery.kept(), 0);
+    // A real stream, too, without a change in between.
+    let proxies = Tasks::new("proxies");
+    for n in 0..3 {
+        let client = Client::new(client::Config::new(node("shop", &format!("b{n}")), Connector::new().channel(&fixture.target, None)));
+        client.handle().subscribe(mesh_proto::type_url::CLUSTER, Interest::All);
+        let (sender, mut updates) = mpsc::unbounded_channel();
+        proxies.spawn("proxy", client.run(Proxy(sender), fixture.drain.clone()));
+        next(&mut updates).await;
+    }
+    assert_eq!(fixture.discovery.kept(), 3);
+    drop(proxies);
+    let discovery = fixture.discovery.clone();
+    fixture.until(|_| discovery.kept() == 0).await;
+}
+
+#[tokio::test]
+async fn a_removal_that_state_of_the_world_cannot_say_is_not_waited_for() {
+    let fixture = Fixture::start();
+    let config = client::Config::new(node("shop", "a"), Connector::new().channel(&fixture.target, None)).mode(client::Mode::Sotw);
+    let client = Client::new(config);
+    client.handle().subscribe(mesh_proto::type_url::ENDPOINT, Interest::names(["outbound|80||web.shop.svc.cluster.local"]));
+    let (sender, mut updates) = mpsc::unbounded_channel();
+    fixture.tasks.spawn("proxy", client.run(Proxy(sender), fixture.drain.clone()));
+    fixture.push(80).await;
+    assert_eq!(next(&mut updates).await.upserts.len(), 1);
+    fixture.until(|status| status["proxies"][0]["types"]["eds"]["state"] == "SYNCED").await;
+    let received = Received { snapshot: snapshot(&split(80).replace("name: web,", "name: other,")), at: Instant::now() };
+    fixture.discovery.push(received).await;
+    let status = fixture.until(|status| status["last_push"]["converged_ms"].is_u64()).await;
+    assert!(status["proxies"][0]["converged_ms"].is_u64(), "{status}");
+    assert!(updates.try_recv().is_err());
+}

@@ -12,6 +12,14 @@ use super::{AppEndpoint, Interception, InvalidNode};
 
 /// More labels or endpoints than this are refused: a bound on what a peer makes us keep.
 const MOST_ENTRIES: usize = 256;
+/// Bytes of a label's key: Kubernetes' prefix, slash and name.
+const LONGEST_KEY: usize = 253 + 1 + 63;
+/// Bytes of a label's value, as in Kubernetes.
+const LONGEST_LABEL: usize = 63;
+/// Bytes of an endpoint: the path of a Unix socket is shorter.
+const LONGEST_ENDPOINT: usize = 256;
+/// Bytes of a name: of a cluster, a network, a region.
+pub(super) const LONGEST_NAME: usize = 253;
 
 /// A node's metadata.
 pub(super) struct Metadata<'n>(Option<&'n Struct>);
@@ -27,6 +35,13 @@ impl<'n> Metadata<'n> {
             Kind::StringValue(text) if !text.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// A name that the scope keeps; empty if there is none.
+    pub(super) fn name(&self, field: &'static str) -> Result<String, InvalidNode> {
+        let text = self.text(field).unwrap_or_default();
+        bounded(field, text, LONGEST_NAME)?;
+        Ok(text.to_owned())
     }
 
     /// A text that parses.
@@ -50,7 +65,7 @@ impl<'n> Metadata<'n> {
     }
 
     pub(super) fn labels(&self) -> Result<Labels, InvalidNode> {
-        self.texts("LABELS")
+        self.texts("LABELS", LONGEST_LABEL)
     }
 
     pub(super) fn interception(&self) -> Result<Interception, InvalidNode> {
@@ -65,7 +80,7 @@ impl<'n> Metadata<'n> {
     pub(super) fn app_endpoints(&self) -> Result<BTreeMap<u16, AppEndpoint>, InvalidNode> {
         const FIELD: &str = "APP_ENDPOINTS";
         let mut endpoints = BTreeMap::new();
-        for (port, endpoint) in self.texts(FIELD)? {
+        for (port, endpoint) in self.texts(FIELD, LONGEST_ENDPOINT)? {
             let number = port.parse().map_err(|_| wrong(FIELD, format!("{port:?} is not a port")))?;
             let endpoint = parse_app_endpoint(&endpoint)
                 .ok_or_else(|| wrong(FIELD, format!("{endpoint:?} is neither `unix:///absolute/path` nor a loopback `address:port`")))?;
@@ -74,8 +89,8 @@ impl<'n> Metadata<'n> {
         Ok(endpoints)
     }
 
-    /// An object whose values are texts.
-    fn texts(&self, field: &'static str) -> Result<Labels, InvalidNode> {
+    /// An object whose values are texts of at most `longest` bytes.
+    fn texts(&self, field: &'static str, longest: usize) -> Result<Labels, InvalidNode> {
         let entries = match self.kind(field) {
             None | Some(Kind::NullValue(_)) => return Ok(Labels::new()),
             Some(Kind::StructValue(entries)) => entries,
@@ -85,7 +100,11 @@ impl<'n> Metadata<'n> {
             return Err(wrong(field, format!("more than {MOST_ENTRIES} entries")));
         }
         let texts = entries.fields.iter().map(|(key, value)| match &value.kind {
-            Some(Kind::StringValue(text)) => Ok((key.clone(), text.clone())),
+            Some(Kind::StringValue(text)) => {
+                bounded(field, key, LONGEST_KEY)?;
+                bounded(field, text, longest)?;
+                Ok((key.clone(), text.clone()))
+            }
             _ => Err(wrong(field, format!("the value of {key:?} is not a text"))),
         });
         texts.collect()
@@ -103,6 +122,15 @@ pub(crate) fn parse_app_endpoint(text: &str) -> Option<AppEndpoint> {
         return (path.is_absolute() || path.to_string_lossy().starts_with('@')).then_some(AppEndpoint::Unix(path));
     }
     text.parse().ok().filter(|address: &std::net::SocketAddr| address.ip().is_loopback()).map(AppEndpoint::Socket)
+}
+
+/// A scope is kept, and is a key: a peer must not make it large.
+pub(super) fn bounded(field: &'static str, text: &str, longest: usize) -> Result<(), InvalidNode> {
+    if text.len() <= longest {
+        return Ok(());
+    }
+    let begin: String = text.chars().take(32).collect();
+    Err(wrong(field, format!("{begin:?}… has {} bytes, more than {longest}: shorten it", text.len())))
 }
 
 fn wrong(field: &'static str, reason: impl Into<String>) -> InvalidNode {

@@ -66,3 +66,27 @@ fn malformed_nodes_are_refused() {
         assert!(ProxyScope::from_node(&node(ID, std::slice::from_ref(&metadata))).is_err(), "{metadata:?}");
     }
 }
+
+#[test]
+fn what_a_peer_can_make_us_keep_is_bounded() {
+    let labels =
+        |key: &str, value: &str| Value { kind: Some(Kind::StructValue(Struct { fields: [(key.to_owned(), text(value))].into() })) };
+    let refused = |id: &str, field: &str, value: Value| ProxyScope::from_node(&node(id, &[(field, value)])).err().map(|e| e.to_string());
+    let long = |n: usize| "x".repeat(n);
+    assert_eq!(refused(ID, "LABELS", labels(&long(317), &long(63))), None);
+    for (id, field, value) in [
+        (ID.to_owned(), "LABELS", labels("app", &long(64))),
+        (ID.to_owned(), "LABELS", labels(&long(318), "x")),
+        (ID.to_owned(), "APP_ENDPOINTS", labels("80", &format!("unix:///{}", long(256)))),
+        (ID.to_owned(), "CLUSTER_ID", text(&long(254))),
+        (ID.to_owned(), "NETWORK", text(&long(254))),
+        (format!("sidecar~1.2.3.4~a.shop~{}", long(254)), "X", text("")),
+        (format!("sidecar~1.2.3.4~{}.shop~x", long(640)), "X", text("")),
+    ] {
+        let error = refused(&id, field, value).unwrap();
+        assert!(error.contains("bytes, more than") && error.len() < 500, "{error}");
+    }
+    let mut somewhere = node(ID, &[]);
+    somewhere.locality = Some(mesh_proto::envoy::config::core::v3::Locality { region: long(254), ..Default::default() });
+    assert!(ProxyScope::from_node(&somewhere).is_err());
+}

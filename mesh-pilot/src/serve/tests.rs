@@ -62,12 +62,13 @@ async fn malformed_nodes_are_told_what_is_wrong() {
 
 #[tokio::test]
 async fn plaintext_is_for_loopback_only() {
-    let identity = crate::Identity {
+    let enrollment = enroll::Enrollment {
         id: "spiffe://cluster.local/ns/mesh-system/sa/mesh-pilot".parse().unwrap(),
-        citadel: "127.0.0.1:1".into(),
-        citadel_id: "spiffe://cluster.local/ns/mesh-system/sa/mesh-citadel".parse().unwrap(),
+        citadel: "127.0.0.1:1".parse().unwrap(),
+        peers: Peers::id("spiffe://cluster.local/ns/mesh-system/sa/mesh-citadel".parse().unwrap()),
         roots: "/nonexistent".into(),
         token: mesh_runtime::svid::Token::File("/nonexistent".into()),
+        renewal: mesh_runtime::svid::Renewal::Certificate,
     };
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -75,7 +76,7 @@ async fn plaintext_is_for_loopback_only() {
         monitoring: None,
         galley: "127.0.0.1:1".into(),
         galley_id: "spiffe://cluster.local/ns/mesh-system/sa/mesh-galley".parse().unwrap(),
-        identity,
+        enrollment,
         mesh: settings(),
         debounce: crate::Debounce::default(),
     };

@@ -96,3 +96,16 @@ fn what_cannot_be_understood_hurts_only_itself() {
     // The last good one is in force.
     assert_eq!(galley.current().unwrap(), configuration);
 }
+
+#[test]
+fn a_policy_that_nobody_would_enforce_is_refused() {
+    let mut galley = Galley::new();
+    for target in
+        ["\"targetRef\": {\"kind\": \"Service\", \"name\": \"web\"}", "\"targetRefs\": [{\"kind\": \"Service\", \"name\": \"web\"}]"]
+    {
+        let json = format!("{{\"metadata\": {{\"namespace\": \"shop\", \"name\": \"web\"}}, \"spec\": {{{target}}}}}");
+        let rejections = galley.send_raw(Kind::AuthorizationPolicy, vec![("shop/web".into(), json)], "1");
+        assert_eq!(rejections.len(), 1, "{target}");
+        assert!(rejections[0].reason.contains("use selector"), "{}", rejections[0].reason);
+    }
+}

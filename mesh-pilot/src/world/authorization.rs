@@ -36,18 +36,14 @@ impl Index {
         Self { root: root.to_owned(), namespaces }
     }
 
-    /// Policies that target an object by reference hold for gateways and waypoints of the Gateway API, not for sidecars.
+    /// The policies of the root namespace first. None targets an object by reference: such a one is refused before it gets here.
     pub(super) fn of(&self, namespace: &str, labels: &Labels) -> Vec<&Policy> {
         let mut levels = vec![self.root.as_str()];
         if namespace != self.root {
             levels.push(namespace);
         }
         let policies = levels.into_iter().filter_map(|level| self.namespaces.get(level)).flatten();
-        let holds = |policy: &&Policy| {
-            let spec = &policy.object.spec;
-            let targeted = spec.target_ref.is_some() || !spec.target_refs.is_empty();
-            !targeted && spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels))
-        };
+        let holds = |policy: &&Policy| policy.object.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels));
         policies.filter(holds).collect()
     }
 }

@@ -15,7 +15,10 @@ use mesh_config::{
 };
 use mesh_proto::id::Hostname;
 
-use super::hosts::{hostname, provenance, specificity};
+use super::{
+    World,
+    hosts::{hostname, provenance, specificity},
+};
 use crate::scope::ProxyScope;
 
 /// The rules of one namespace for one host, as one.
@@ -63,7 +66,8 @@ impl Index {
     }
 
     /// The rule for `host` as this client sees it: its own namespace's, then the service's, then the root namespace's.
-    pub(super) fn find(&self, scope: &ProxyScope, host: &Hostname, service_namespace: &str, root: &str) -> Option<&Rule> {
+    pub(super) fn find(&self, world: &World, scope: &ProxyScope, host: &Hostname, service_namespace: &str) -> Option<&Rule> {
+        let root = world.settings.root_namespace.as_str();
         let client = scope.namespace.as_str();
         let mut namespaces = vec![client];
         namespaces.extend([service_namespace, root].into_iter().filter(|namespace| *namespace != client));
@@ -71,7 +75,7 @@ impl Index {
             let rules = self.0.get(namespace)?.iter();
             let seen = rules.filter(|rule| {
                 let exported = namespace == client || visible(&rule.export_to, &rule.namespace, client);
-                let selected = rule.selector.as_ref().is_none_or(|labels| namespace == client && selects(labels, &scope.labels));
+                let selected = rule.selector.as_ref().is_none_or(|labels| namespace == client && selects(labels, world.labels(scope)));
                 exported && selected
             });
             // The most specific host; on it, a rule that names this workload before one for all.

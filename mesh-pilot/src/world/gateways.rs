@@ -50,11 +50,14 @@ impl Index {
         let targets: BTreeMap<u16, u16> =
             world.instances(scope).iter().map(|(_, instance)| (instance.port.number, instance.target_port)).collect();
         let mut ports: BTreeMap<(u16, String), Port<'w>> = BTreeMap::new();
-        for object in self.0.iter().filter(|object| selects(&object.spec.selector, &scope.labels)) {
+        let labels = world.labels(scope);
+        let default = scope.bind_address(if scope.ip.is_ipv6() { "::" } else { "0.0.0.0" });
+        for object in self.0.iter().filter(|object| selects(&object.spec.selector, labels)) {
             for server in &object.spec.servers {
                 let number = targets.get(&server.port.number).copied().unwrap_or(server.port.number);
-                let port = ports.entry((number, server.bind.clone())).or_insert_with(|| Port {
-                    bind: server.bind.clone(),
+                let bind = if server.bind == default { String::new() } else { server.bind.clone() };
+                let port = ports.entry((number, bind.clone())).or_insert_with(|| Port {
+                    bind,
                     number,
                     service_port: server.port.number,
                     servers: Vec::new(),

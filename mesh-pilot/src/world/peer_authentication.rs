@@ -43,14 +43,23 @@ impl Index {
     /// The mode on a workload's port; never UNSET.
     pub(super) fn mode(&self, namespace: &str, labels: &Labels, port: u16) -> Mode {
         let inherited = self.namespaces.get(namespace).copied().filter(|mode| *mode != Mode::Unset).unwrap_or(self.mesh);
-        let selecting = self.workloads.get(namespace).into_iter().flatten();
-        let policy = selecting
-            .into_iter()
-            .find(|object| object.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels)));
-        let Some(policy) = policy else { return inherited };
+        let Some(policy) = self.selecting(namespace, labels) else { return inherited };
         let workload = Some(own(policy)).filter(|mode| *mode != Mode::Unset).unwrap_or(inherited);
         let at_port = policy.spec.port_level_mtls.get(&port).map(|mtls| mtls.mode);
         at_port.filter(|mode| *mode != Mode::Unset).unwrap_or(workload)
+    }
+
+    /// The ports that a workload's policy has a mode of their own for.
+    pub(super) fn ports(&self, namespace: &str, labels: &Labels) -> impl Iterator<Item = u16> {
+        let levels = self.selecting(namespace, labels).map(|policy| &policy.spec.port_level_mtls);
+        levels.into_iter().flatten().filter(|(_, mtls)| mtls.mode != Mode::Unset).map(|(port, _)| *port)
+    }
+
+    fn selecting(&self, namespace: &str, labels: &Labels) -> Option<&Object<PeerAuthentication>> {
+        let selecting = self.workloads.get(namespace)?.iter();
+        let mut selecting =
+            selecting.filter(|object| object.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels)));
+        selecting.next().map(Arc::as_ref)
     }
 }
 

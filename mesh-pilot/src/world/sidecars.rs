@@ -7,6 +7,7 @@ use mesh_config::{
     snapshot::ConfigSnapshot,
 };
 
+use super::World;
 use crate::scope::ProxyScope;
 
 /// By namespace, oldest first.
@@ -22,10 +23,12 @@ impl Index {
         index
     }
 
-    pub(super) fn find(&self, scope: &ProxyScope, root: &str) -> Option<&Arc<Object<Sidecar>>> {
+    pub(super) fn find(&self, world: &World, scope: &ProxyScope) -> Option<&Arc<Object<Sidecar>>> {
+        let root = world.settings.root_namespace.as_str();
+        let own_labels = world.labels(scope);
         let own = self.0.get(scope.namespace.as_str()).map_or(&[][..], Vec::as_slice);
         let labels = |object: &Object<Sidecar>| object.spec.workload_selector.clone().filter(|selector| !selector.labels.is_empty());
-        let selected = own.iter().find(|object| labels(object).is_some_and(|selector| selects(&selector.labels, &scope.labels)));
+        let selected = own.iter().find(|object| labels(object).is_some_and(|selector| selects(&selector.labels, own_labels)));
         let default = || own.iter().find(|object| labels(object).is_none());
         // In the root namespace a selector is not mesh-wide.
         let mesh = || self.0.get(root)?.iter().find(|object| labels(object).is_none());

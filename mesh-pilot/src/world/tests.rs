@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::testing::{scope, world};
+use crate::{
+    scope::Role,
+    testing::{scope, world},
+};
 
 const SERVICES: &str = r#"
 apiVersion: v1
@@ -130,4 +133,70 @@ fn of_several_rules_for_a_host_the_most_specific_counts_then_the_oldest() {
     assert_eq!(winner("other.shop.svc.cluster.local").as_deref(), Some("wide"));
     assert_eq!(winner("printer.local").as_deref(), Some("wider"));
     assert_eq!(winner("example.com"), None);
+}
+
+#[test]
+fn the_registry_says_what_a_proxy_is_not_the_proxy() {
+    let entry = |name: &str, namespace: &str, labels: &str, account: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{address: 127.9.9.11, labels: {labels}, serviceAccount: {account}}}\n---\n"
+        )
+    };
+    let app = |world: &World, scope: &ProxyScope| world.labels(scope).get("app").cloned().unwrap_or_default();
+    let scope = scope("shop", "a");
+    assert_eq!(app(&with(&entry("x", "shop", "{app: web}", "a")), &scope), "web");
+    assert_eq!(app(&with(&entry("x", "shop", "{}", "a")), &scope), "");
+    // Somebody else at this address, or nobody: there is only what the proxy says.
+    assert_eq!(app(&with(&entry("x", "bank", "{app: web}", "a")), &scope), "a");
+    assert_eq!(app(&with(&entry("x", "shop", "{app: web}", "other")), &scope), "a");
+    // Of several that it is, the one that it says.
+    let several = entry("x", "shop", "{app: web}", "a") + &entry("z", "shop", "{app: a}", "a");
+    assert_eq!(app(&with(&several), &scope), "a");
+}
+
+#[test]
+fn a_proxy_that_relabels_itself_changes_nothing() {
+    let world = with(
+        r#"
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: web, namespace: shop}
+spec: {address: 127.9.9.11, labels: {app: web}, serviceAccount: a}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: web, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: ["~/*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web], http: [{match: [{sourceLabels: {app: web}}], directResponse: {status: 403}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, workloadSelector: {matchLabels: {app: web}}, trafficPolicy: {tls: {mode: DISABLE}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+"#,
+    );
+    for role in [Role::Sidecar, Role::Router] {
+        let liar = ProxyScope { role, ..scope("shop", "a") };
+        let honest = ProxyScope { labels: Labels::from([("app".to_owned(), "web".to_owned())]), ..liar.clone() };
+        assert_eq!(crate::generate::generate(&world, &liar).types, crate::generate::generate(&world, &honest).types);
+    }
 }

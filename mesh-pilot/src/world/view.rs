@@ -53,7 +53,7 @@ impl<'w> View<'w> {
         let all = visible_services(world, scope);
         let routing: Vec<&RoutingRule> = world.routing.visible(scope.namespace.as_str());
         let sidecar = match scope.role {
-            Role::Sidecar => world.sidecars.find(scope, &world.settings.root_namespace),
+            Role::Sidecar => world.sidecars.find(world, scope),
             Role::Router => None,
         };
         let egress = egress(sidecar, scope, &all, &routing);

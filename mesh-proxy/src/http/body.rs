@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -47,6 +48,8 @@ struct State {
     failed: Cell<bool>,
     complete: Cell<Option<Instant>>,
     last: Cell<Instant>,
+    /// The current try has begun to read: what comes next is for it.
+    taken: Cell<bool>,
 }
 
 struct Kept {
@@ -54,6 +57,7 @@ struct Kept {
     bytes: usize,
     /// `None`: nothing is remembered (any more).
     limit: Option<usize>,
+    /// Something was sent.
     begun: bool,
 }
 
@@ -77,6 +81,7 @@ impl RequestBody {
             failed: Cell::new(false),
             complete: Cell::new(ended.then_some(now)),
             last: Cell::new(now),
+            taken: Cell::new(false),
         }))
     }
 
@@ -84,7 +89,39 @@ impl RequestBody {
     pub(crate) fn next_try(&self) -> UpBody {
         let number = self.0.current.get() + 1;
         self.0.current.set(number);
+        self.0.taken.set(false);
         UpBody::Try(Try { state: self.0.clone(), number, next: 0 })
+    }
+
+    /// Reads on while no try does, so that the end of a request is known before there is a connection for it. Holds no more than
+    /// `limit` bytes and the frame that passes it. Never ready; wakes when something has come.
+    pub(crate) fn poll_ahead(&self, cx: &mut Context<'_>, limit: usize) -> Poll<()> {
+        let state = &*self.0;
+        while !state.taken.get() && !state.ended.get() && !state.failed.get() {
+            if state.kept.borrow().held() >= limit {
+                break;
+            }
+            // An error is told to the try that reads on.
+            let Some(Ok(frame)) = ready!(state.poll_source(cx)) else { break };
+            state.kept.borrow_mut().keep(&frame);
+        }
+        Poll::Pending
+    }
+
+    /// Reads what has come already, up to `limit` bytes.
+    pub(crate) async fn read_what_came(&self, limit: usize) {
+        let mut quiet = 0;
+        // Each turn lets the connection hand on what it has; the second in a row without anything is the end of it.
+        while quiet < 3 && !self.0.ended.get() && !self.0.failed.get() && self.0.kept.borrow().held() < limit {
+            let before = self.received();
+            poll_fn(|cx| {
+                let _ = self.poll_ahead(cx, limit);
+                Poll::Ready(())
+            })
+            .await;
+            quiet = if self.received() == before { quiet + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Whether another try can send it all again.
@@ -143,70 +180,97 @@ impl Try {
         if state.current.get() != self.number {
             return Poll::Ready(Some(Err("this try was given up".into())));
         }
-        if let Some(piece) = state.kept.borrow().frames.get(self.next) {
+        state.taken.set(true);
+        let mut kept = state.kept.borrow_mut();
+        kept.begun = true;
+        if let Some(piece) = kept.frames.get(self.next) {
             self.next += 1;
             return Poll::Ready(Some(Ok(piece.clone().frame())));
         }
-        {
-            let mut kept = state.kept.borrow_mut();
-            if kept.limit.is_none() && !kept.frames.is_empty() {
-                kept.frames = Vec::new();
-            }
+        if kept.limit.is_none() && !kept.frames.is_empty() {
+            kept.frames = Vec::new();
         }
+        drop(kept);
         if state.ended.get() {
             return Poll::Ready(None);
         }
-        let polled = ready!(Pin::new(&mut *state.source.borrow_mut()).poll_frame(cx));
+        if state.failed.get() {
+            return Poll::Ready(Some(Err("the client broke off".into())));
+        }
+        let polled = ready!(state.poll_source(cx));
+        if let Some(Ok(frame)) = &polled
+            && state.kept.borrow_mut().remember(frame)
+        {
+            self.next += 1;
+        }
+        Poll::Ready(polled)
+    }
+}
+
+impl State {
+    /// The next of what the client sends.
+    fn poll_source(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut source = self.source.borrow_mut();
+        let polled = ready!(Pin::new(&mut *source).poll_frame(cx));
         let now = Instant::now();
-        state.last.set(now);
-        match polled {
-            None => {
-                state.ended.set(true);
-                state.complete.set(Some(now));
-                Poll::Ready(None)
-            }
-            Some(Err(error)) => {
-                state.failed.set(true);
-                Poll::Ready(Some(Err(error.into())))
+        self.last.set(now);
+        let ended = match &polled {
+            None => true,
+            Some(Err(_)) => {
+                self.failed.set(true);
+                false
             }
             Some(Ok(frame)) => {
-                if self.remember(&frame) {
-                    self.next += 1;
-                }
-                if state.source.borrow().is_end_stream() {
-                    state.ended.set(true);
-                    state.complete.set(Some(now));
-                }
-                Poll::Ready(Some(Ok(frame)))
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.received.set(self.received.get() + length as u64);
+                frame.is_trailers() || source.is_end_stream()
             }
+        };
+        if ended {
+            self.ended.set(true);
+            self.complete.set(Some(now));
         }
+        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
+    }
+}
+
+impl Kept {
+    /// Bytes that are in memory.
+    fn held(&self) -> usize {
+        if self.frames.is_empty() { 0 } else { self.bytes }
     }
 
-    /// Whether the frame was kept.
-    fn remember(&self, frame: &Frame<Bytes>) -> bool {
-        let mut kept = self.state.kept.borrow_mut();
-        kept.begun = true;
-        if let Some(data) = frame.data_ref() {
-            self.state.received.set(self.state.received.get() + data.len() as u64);
-            kept.bytes += data.len();
-        }
-        let Some(limit) = kept.limit else { return false };
-        if kept.bytes > limit {
-            kept.limit = None;
+    /// Keeps a frame that was not sent yet.
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        // Too much for another try, but this one needs it.
+        self.limit = self.limit.filter(|limit| self.bytes <= *limit);
+        self.frames.push(Piece::of(frame));
+    }
+
+    /// Keeps a frame that is being sent, if it may be needed again. Whether it was kept.
+    fn remember(&mut self, frame: &Frame<Bytes>) -> bool {
+        self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        let Some(limit) = self.limit else { return false };
+        if self.bytes > limit {
+            self.limit = None;
             // What was kept was sent already by this try, the only one that may read.
-            kept.frames = Vec::new();
+            self.frames = Vec::new();
             return false;
         }
-        let piece = match frame.data_ref() {
-            Some(data) => Piece::Data(data.clone()),
-            None => Piece::Trailers(frame.trailers_ref().cloned().unwrap_or_default()),
-        };
-        kept.frames.push(piece);
+        self.frames.push(Piece::of(frame));
         true
     }
 }
 
 impl Piece {
+    fn of(frame: &Frame<Bytes>) -> Self {
+        match frame.data_ref() {
+            Some(data) => Self::Data(data.clone()),
+            None => Self::Trailers(frame.trailers_ref().cloned().unwrap_or_default()),
+        }
+    }
+
     fn frame(self) -> Frame<Bytes> {
         match self {
             Self::Data(data) => Frame::data(data),

@@ -80,7 +80,7 @@ pub(crate) async fn admit(hcm: &Hcm, mut call: Call, decision: RouteDecision, sc
                 istio_alpn = true;
                 Verdict::Continue
             }
-            HttpFilter::PeerMetadata(settings) => peer_metadata::request(*settings, &mut call, scope),
+            HttpFilter::PeerMetadata(settings) => peer_metadata::request(*settings, matched.as_ref(), &mut call, scope),
             HttpFilter::HeaderMutation { request, .. } => header_mutation::request(request, over, &mut call, scope),
             // These count only; the observer does it.
             HttpFilter::IstioStats(_) | HttpFilter::GrpcStats => Verdict::Continue,
@@ -103,7 +103,7 @@ pub(crate) fn respond(hcm: &Hcm, matched: Option<&Matched>, request: &RequestMar
         match &named.filter {
             HttpFilter::Cors => cors::response(cors::policy(over, matched), request.origin.as_ref(), headers),
             HttpFilter::PeerMetadata(settings) => {
-                peer_metadata::response(*settings, request.peer_metadata, headers, flight);
+                peer_metadata::response(*settings, matched, request.peer_metadata, headers, flight);
             }
             HttpFilter::HeaderMutation { response, .. } => header_mutation::response(response, over, headers, flight),
             _ => {}

@@ -8,9 +8,12 @@ use std::{
 
 use http::{HeaderMap, HeaderName};
 
-use super::body::RequestBody;
+use super::{
+    body::RequestBody,
+    serve::{Busy, Conn},
+};
 use crate::{
-    info::{ConnectionInfo, Flags, RequestInfo},
+    info::{Flags, RequestInfo},
     snapshot::{Hcm, JsonFormat, LogFilter, LogFormat, LogHeader, Operator, SpanTag},
     worker::Worker,
 };
@@ -24,6 +27,7 @@ pub(crate) struct Flight {
     body: Option<RequestBody>,
     /// The response went out whole.
     complete: bool,
+    _busy: Busy,
 }
 
 /// Which headers logs, tags and metrics refer to: only these are copied.
@@ -36,9 +40,10 @@ pub(crate) struct Needs {
 
 impl Flight {
     /// A request that has just come in.
-    pub(crate) fn new(worker: Rc<Worker>, hcm: Arc<Hcm>, needs: Rc<Needs>, connection: Arc<ConnectionInfo>) -> Self {
-        let info = Box::new(RequestInfo::new(connection, Instant::now(), SystemTime::now()));
-        Self { info, hcm, worker, needs, body: None, complete: false }
+    pub(super) fn new(conn: &Conn, busy: Busy, hcm: Arc<Hcm>) -> Self {
+        let info = Box::new(RequestInfo::new(conn.connection.clone(), Instant::now(), SystemTime::now()));
+        let needs = conn.needs(&hcm);
+        Self { info, hcm, worker: conn.worker.clone(), needs, body: None, complete: false, _busy: busy }
     }
 
     /// Where to read how much of the request has come.

@@ -17,7 +17,7 @@ use super::{
     filter::Admitted,
     flight::Flight,
     headers, mirror,
-    reply::{self, DownBody, Limits, Streaming},
+    reply::{self, DownBody, Streaming},
     serve::Conn,
     upgrade,
 };
@@ -297,13 +297,10 @@ fn respond(
         body.commit();
     }
     flight.note_grpc_status(response.headers());
-    if prepared.upgrade.is_some() && upgrade::is_accepted(&response, prepared.is_connect) {
-        let mut response = upgrade::switch(scene.conn, response, (hold, active), flight, on_upgrade, &prepared);
-        edit_response(matched, scene.table, &mut response);
-        return response;
-    }
+    let mut response = response;
+    let upstream = upgrade::is_accepted(&response, &prepared.kind).then(|| hyper::upgrade::on(&mut response));
     let (mut parts, source) = response.into_parts();
-    headers::remove_hop_by_hop(&mut parts.headers, false);
+    headers::remove_hop_by_hop(&mut parts.headers, upstream.is_some());
     // The endpoint's version is its own affair.
     parts.version = http::Version::HTTP_11;
     if matched.virtual_host.attempt_count_in_response {
@@ -318,9 +315,14 @@ fn respond(
     if let Some(cookie) = prepared.set_cookie.as_deref().and_then(|cookie| HeaderValue::from_str(cookie).ok()) {
         parts.headers.append(header::SET_COOKIE, cookie);
     }
-    let limits: Limits = prepared.timing.limits();
-    let streaming = Streaming::new(source, hold, active, limits);
-    let mut response = reply::streaming(parts, streaming, flight);
+    let mut response = match upstream {
+        Some(upstream) => {
+            parts.status = upgrade::answer_head(&mut parts.headers, &flight, &prepared.kind);
+            let switch = upgrade::Switch { upstream, client: on_upgrade, idle: prepared.timing.idle, hold, active };
+            reply::switching(parts, Box::new(switch), flight)
+        }
+        None => reply::streaming(parts, Streaming::new(source, hold, active, prepared.timing.limits()), flight),
+    };
     edit_response(matched, scene.table, &mut response);
     response
 }

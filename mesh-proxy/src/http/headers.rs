@@ -51,6 +51,20 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, upgrade: bool) {
     }
 }
 
+/// All values of a header in one line: repeating a header and listing its values mean the same (RFC 9110 §5.3), so what edits
+/// one line must edit all of them. `None`: it is not there, or empty.
+pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|line| !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| lines.join(&b","[..]))
+}
+
+/// Adds a value at the end of a header that is a list, and makes one line of it.
+pub(crate) fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
+    let list = joined(headers, &name).map(|before| [&before, value.as_bytes()].join(&b","[..]));
+    let list = list.and_then(|list| HeaderValue::from_bytes(&list).ok());
+    headers.insert(name, list.unwrap_or_else(|| value.clone()));
+}
+
 /// Names that a client may not have removed by listing them: those that decide where a request goes and who sent it.
 fn is_protected(name: &HeaderName) -> bool {
     *name == header::HOST

@@ -13,8 +13,8 @@ use super::{
     forward::{self, Scene},
     headers,
     reply::{self, DownBody},
-    request::Call,
-    serve::Conn,
+    request::{Call, Kind},
+    serve::{Busy, Conn},
 };
 use crate::{
     error::LocalReply,
@@ -26,18 +26,18 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Handles a request: read and clean it, route it, ask the filters, forward it, edit the answer. The record of it, the
 /// flight, goes with the answer and reaches the observer when the answer's last byte is sent.
-pub(super) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<DownBody>, Infallible> {
-    let snapshot = conn.worker.shared.snapshot.load_full();
+pub(super) async fn handle(conn: Rc<Conn>, busy: Busy, request: Request<Incoming>) -> Result<Response<DownBody>, Infallible> {
+    let snapshot = conn.worker.snapshot();
     let hcm = conn.settings(&snapshot);
     let table = snapshot.routes_of(&hcm.routes);
     let method = request.method().clone();
-    let mut flight = Flight::new(conn.worker.clone(), hcm.clone(), conn.needs(&hcm), conn.connection.clone());
+    let mut flight = Flight::new(&conn, busy, hcm.clone());
     let (parts, body) = request.into_parts();
     let Received { call, on_upgrade, client } = match receive(&conn, &hcm, table, parts, &mut flight) {
         Ok(received) => received,
         Err(answer) => {
             // What is no request leaves nothing on the connection that could be read as one.
-            let marks = Marks { switches: matches!(answer, Answer::Local(_)), version: flight.info.version, ..Marks::default() };
+            let marks = Marks { unread: matches!(answer, Answer::Local(_)), version: flight.info.version, ..Marks::default() };
             return Ok(finish(&conn, &hcm, marks, local(answer, &method, flight)));
         }
     };
@@ -49,13 +49,16 @@ pub(super) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Result
         return Ok(finish(&conn, &hcm, marks, reply::local(refused, &method, flight)));
     }
     let mut scope = Scope { flight: &mut flight, snapshot: &snapshot, client };
-    let response = match filter::admit(&hcm, call, decision, &mut scope).await {
+    let mut response = match filter::admit(&hcm, call, decision, &mut scope).await {
         Ok(admitted) => {
             let scene = Scene { conn: &conn, snapshot: &snapshot, table };
             forward::forward(&scene, admitted, flight, on_upgrade).await
         }
         Err((answer, _)) => local(answer, &method, flight),
     };
+    if marks.version < http::Version::HTTP_2 {
+        response.body_mut().read_request(conn.buffer_limit).await;
+    }
     Ok(finish(&conn, &hcm, marks, response))
 }
 
@@ -81,6 +84,7 @@ fn receive(
     info.original_path = parts.uri.path_and_query().map_or("", |path| path.as_str()).into();
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut call = Call::read(parts, connection.tls.is_some(), hcm).map_err(Answer::Local)?;
+    info.method = call.method.clone();
     let authority = plan::strip_port(&call.authority, hcm.strip_host_port, connection.local.port());
     if authority.len() != call.authority.len()
         && let Ok(stripped) = HeaderValue::from_str(authority)
@@ -91,6 +95,7 @@ fn receive(
     info.is_grpc = call.facts(None).is_grpc();
     canonical_path(hcm, &mut call, info.is_grpc)?;
     let client = headers::client_address(&call.headers, hcm, connection);
+    info.client = client;
     let local_address = conn.worker.shared.local_address;
     headers::receive(&mut call, hcm, table.map(|table| &**table), connection, local_address);
     headers::forward_client_certificate(&mut call.headers, hcm.xfcc, connection.tls.as_ref());
@@ -103,7 +108,7 @@ fn receive(
 
 /// What is matched is what is forwarded.
 fn canonical_path(hcm: &Hcm, call: &mut Call, is_grpc: bool) -> Result<(), Answer> {
-    if call.method == Method::CONNECT {
+    if call.kind == Kind::Connect {
         return Ok(());
     }
     let bad = || Answer::Local(LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed"));
@@ -142,9 +147,9 @@ fn watch_body(conn: &Conn, matched: Option<&Matched>, body: Incoming, flight: &m
 
 /// Protocols are switched only where the connection manager or the route says so (Envoy: 403, `upgrade_failed`).
 fn refuse_upgrade(hcm: &Hcm, matched: Option<&Matched>, call: &Call) -> Option<LocalReply> {
-    let wanted = call.upgrade.as_deref()?;
+    let wanted = call.kind.protocol()?;
     // CONNECT matches only routes that are made for it.
-    if matched.is_none() && call.method == Method::CONNECT {
+    if matched.is_none() && call.kind == Kind::Connect {
         return None;
     }
     let by_route = matched
@@ -162,16 +167,16 @@ struct Marks {
     filters: RequestMarks,
     request_id: Option<HeaderValue>,
     version: http::Version,
-    /// It asked for another protocol, or could not be understood.
-    switches: bool,
+    /// It asked for another protocol, or could not be understood: what comes after it is no request, unless it is switched.
+    unread: bool,
 }
 
 impl Marks {
     fn of(hcm: &Hcm, call: &Call, matched: Option<Matched>) -> Self {
         let told = hcm.request_id_in_response || call.headers.contains_key("x-envoy-force-trace");
         let request_id = call.headers.get(X_REQUEST_ID).filter(|_| told).cloned();
-        let switches = call.upgrade.is_some();
-        Self { matched, filters: RequestMarks::of(call), request_id, version: call.version, switches }
+        let unread = call.kind != Kind::Plain;
+        Self { matched, filters: RequestMarks::of(call), request_id, version: call.version, unread }
     }
 }
 
@@ -198,15 +203,18 @@ fn finish(conn: &Conn, hcm: &Hcm, marks: Marks, mut response: Response<DownBody>
     if let Some(flight) = response.body_mut().flight_mut() {
         flight.keep_response_headers(&headers);
     }
-    // An answer that comes before the request has come whole ends an HTTP/1 connection: nobody waits for the rest.
-    if marks.version < http::Version::HTTP_2
+    let last = conn.served(hcm, marks.version);
+    let switched = response.body_mut().take_switch();
+    if let Some((switch, flight)) = switched {
+        switch.relay(conn, flight);
+    } else if marks.version < http::Version::HTTP_2
         && let Some(flight) = response.body_mut().flight_mut()
-        && (marks.switches || flight.body().is_some_and(|body| !body.is_complete()))
+        // An answer that comes before the request has come whole ends an HTTP/1 connection: nobody waits for the rest.
+        && (last || conn.is_draining() || marks.unread || flight.body().is_some_and(|body| !body.is_complete()))
     {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     *response.headers_mut() = headers;
-    conn.served(hcm);
     response
 }
 

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::{body::BoxError, flight::Flight};
+use super::{body::BoxError, flight::Flight, upgrade::Switch};
 use crate::{
     error::LocalReply,
     info::Flags,
@@ -29,6 +29,8 @@ enum Kind {
     Empty,
     Full(Option<Bytes>),
     Upstream(Box<Streaming>),
+    /// Nothing; what follows is another protocol's.
+    Switch(Option<Box<Switch>>),
 }
 
 /// An endpoint's answer on its way to the client.
@@ -104,13 +106,9 @@ pub(crate) fn full(status: StatusCode, headers: HeaderMap, body: Bytes, flight: 
     response
 }
 
-/// An answer whose record goes another way.
-pub(crate) fn bare(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<DownBody> {
-    let kind = if body.is_empty() { Kind::Empty } else { Kind::Full(Some(body)) };
-    let mut response = Response::new(DownBody { kind, flight: None });
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+/// The answer that protocols are switched.
+pub(super) fn switching(parts: http::response::Parts, switch: Box<Switch>, flight: Flight) -> Response<DownBody> {
+    Response::from_parts(parts, DownBody { kind: Kind::Switch(Some(switch)), flight: Some(flight) })
 }
 
 /// An endpoint's answer.
@@ -125,6 +123,22 @@ impl DownBody {
     /// The record of the request that this answers.
     pub(crate) fn flight_mut(&mut self) -> Option<&mut Flight> {
         self.flight.as_mut()
+    }
+
+    /// What the switch of protocols needs, and the record, which goes with it.
+    pub(super) fn take_switch(&mut self) -> Option<(Box<Switch>, Flight)> {
+        let Kind::Switch(switch) = &mut self.kind else { return None };
+        switch.take().zip(self.flight.take())
+    }
+
+    /// Before an answer that the proxy makes itself: reads what has already come of the request, up to `limit` bytes, so that
+    /// a small one leaves its connection clean.
+    pub(super) async fn read_request(&self, limit: usize) {
+        if matches!(self.kind, Kind::Empty | Kind::Full(_))
+            && let Some(body) = self.flight.as_ref().and_then(Flight::body)
+        {
+            body.read_what_came(limit).await;
+        }
     }
 
     fn end(&mut self) {
@@ -259,12 +273,13 @@ impl Body for DownBody {
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
             Kind::Upstream(_) => body.poll_upstream(cx),
+            Kind::Switch(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Switch(_) => true,
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Upstream(streaming) => streaming.source.is_end_stream(),
         }
@@ -272,7 +287,7 @@ impl Body for DownBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Switch(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Upstream(streaming) => streaming.source.size_hint(),
         }

@@ -20,14 +20,36 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// As it came in.
     pub(crate) version: Version,
-    /// The protocol it wants to switch to, lower case: `websocket`, `connect`.
-    pub(crate) upgrade: Option<Arc<str>>,
+    pub(crate) kind: Kind,
+}
+
+/// What a request wants of its connection. Decided once, where the request comes in, in the same way for all versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An answer.
+    Plain,
+    /// To switch to this protocol, lower case: `upgrade` in HTTP/1, an extended CONNECT in HTTP/2 (RFC 8441), which is
+    /// from here on a GET with an `upgrade` header, as in Envoy: it has a path, and is normalized, routed and authorized by it.
+    Upgrade(Arc<str>),
+    /// A tunnel: CONNECT, which has an authority and no path.
+    Connect,
+}
+
+impl Kind {
+    /// The protocol as `upgrade_configs` names it, lower case.
+    pub(crate) fn protocol(&self) -> Option<&str> {
+        match self {
+            Self::Plain => None,
+            Self::Upgrade(protocol) => Some(protocol),
+            Self::Connect => Some("connect"),
+        }
+    }
 }
 
 impl Call {
     /// Reads the request line. What cannot be a request for a proxy is answered at once, as Envoy does.
     pub(crate) fn read(parts: http::request::Parts, over_tls: bool, hcm: &Hcm) -> Result<Self, LocalReply> {
-        let http::request::Parts { method, uri, version, mut headers, extensions, .. } = parts;
+        let http::request::Parts { mut method, uri, version, mut headers, extensions, .. } = parts;
         if version < Version::HTTP_2 {
             http1_line(version, &method, &uri, hcm.accept_http10)?;
         }
@@ -35,7 +57,7 @@ impl Call {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Err(LocalReply::new(status, "Request Header Fields Too Large", "request_headers_too_large"));
         }
-        let connect = method == Method::CONNECT;
+        let kind = kind(&mut method, &uri, &mut headers, extensions.get())?;
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(bad("multiple_host_headers"));
         }
@@ -52,32 +74,25 @@ impl Call {
         if uri.authority().is_some() && headers.contains_key(header::HOST) {
             headers.insert(header::HOST, HeaderValue::try_from(&*authority).map_err(|_| bad("invalid_host"))?);
         }
-        let protocol = extensions.get::<hyper::ext::Protocol>().map(|protocol| protocol.as_str().to_ascii_lowercase());
-        let upgrade = match (protocol, connect) {
-            (Some(protocol), _) => Some(protocol.into()),
-            (None, true) => Some("connect".into()),
-            (None, false) => upgrade_of(&headers),
-        };
         let path = match uri.path_and_query() {
             Some(path) => path.clone(),
             None => PathAndQuery::from_static("/"),
         };
         let whole_server = method == Method::OPTIONS && path == "*";
-        if !(connect || whole_server || path.as_str().starts_with('/')) {
+        if !(kind == Kind::Connect || whole_server || path.as_str().starts_with('/')) {
             return Err(LocalReply::new(StatusCode::NOT_FOUND, "", "absolute_path_rejected"));
         }
         let scheme = if over_tls { "https" } else { "http" };
-        Ok(Self { method, scheme, authority, path, headers, version, upgrade })
+        Ok(Self { method, scheme, authority, path, headers, version, kind })
     }
 
     /// As the matcher sees it.
     pub(crate) fn facts<'a>(&'a self, tls: Option<&'a PeerTls>) -> RequestFacts<'a> {
-        let plain_connect = self.method == Method::CONNECT && self.path == "/";
         RequestFacts {
             method: &self.method,
             scheme: self.scheme,
             authority: &self.authority,
-            path: if plain_connect { "" } else { self.path.as_str() },
+            path: if self.kind == Kind::Connect { "" } else { self.path.as_str() },
             headers: &self.headers,
             tls,
         }
@@ -107,11 +122,16 @@ impl Call {
         if http2 {
             self.headers.remove(header::HOST);
             *request.version_mut() = Version::HTTP_2;
-            self.extend_connect(&mut request);
+            if let Kind::Upgrade(protocol) = &self.kind {
+                // RFC 8441, which hyper keeps in an extension.
+                request.extensions_mut().insert(hyper::ext::Protocol::from(&**protocol));
+                self.method = Method::CONNECT;
+                self.headers.remove(header::UPGRADE);
+                self.headers.remove(header::CONNECTION);
+            }
         } else {
-            if let Some(protocol) = self.upgrade.clone() {
-                super::upgrade::ask_http1(&mut self.method, &mut self.headers, &protocol);
-                *request.uri_mut() = self.target(false)?;
+            if let Kind::Upgrade(protocol) = &self.kind {
+                super::upgrade::ask_http1(&mut self.headers, protocol);
             }
             if !self.headers.contains_key(header::HOST) || self.version == Version::HTTP_2 {
                 let host = HeaderValue::try_from(&*self.authority).map_err(|_| bad("invalid_host"))?;
@@ -134,12 +154,8 @@ impl Call {
     fn target(&self, http2: bool) -> Result<Uri, LocalReply> {
         let mut parts = http::uri::Parts::default();
         let authority = || Authority::try_from(&*self.authority).map_err(|_| bad("invalid_host"));
-        if self.method == Method::CONNECT {
+        if self.kind == Kind::Connect {
             parts.authority = Some(authority()?);
-            if http2 && self.upgrade.as_deref() != Some("connect") {
-                parts.scheme = Some(self.scheme()?);
-                parts.path_and_query = Some(self.path.clone());
-            }
         } else {
             parts.path_and_query = Some(self.path.clone());
             if http2 {
@@ -152,14 +168,6 @@ impl Call {
 
     fn scheme(&self) -> Result<Scheme, LocalReply> {
         self.scheme.parse().map_err(|_| bad("invalid_scheme"))
-    }
-
-    /// RFC 8441: an HTTP/1 upgrade leaves as an extended CONNECT, which hyper keeps in an extension.
-    fn extend_connect(&mut self, request: &mut Request<UpBody>) {
-        let Some(protocol) = self.upgrade.as_deref().filter(|protocol| *protocol != "connect") else { return };
-        let protocol = hyper::ext::Protocol::from(protocol);
-        request.extensions_mut().insert(protocol);
-        self.method = Method::CONNECT;
     }
 }
 
@@ -176,6 +184,22 @@ pub(crate) fn to_http1(request: &mut Request<UpBody>) {
     }
     *request.version_mut() = Version::HTTP_11;
     join_cookies(request.headers_mut());
+}
+
+/// Of what kind a request is. One that asks in HTTP/2's way to switch is given the form of HTTP/1.
+fn kind(method: &mut Method, uri: &Uri, headers: &mut HeaderMap, protocol: Option<&hyper::ext::Protocol>) -> Result<Kind, LocalReply> {
+    if *method != Method::CONNECT {
+        return Ok(upgrade_of(headers).map_or(Kind::Plain, Kind::Upgrade));
+    }
+    let Some(protocol) = protocol else {
+        // RFC 9110 §9.3.6: a target with a path would be one that nothing looks at.
+        let has_path = uri.scheme().is_some() || uri.authority().is_none();
+        return if has_path { Err(bad("http1.codec_error")) } else { Ok(Kind::Connect) };
+    };
+    *method = Method::GET;
+    headers.insert(header::UPGRADE, HeaderValue::from_str(protocol.as_str()).map_err(|_| bad("invalid_protocol"))?);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    Ok(Kind::Upgrade(protocol.as_str().to_ascii_lowercase().into()))
 }
 
 /// What an `upgrade` header that counts (`connection: upgrade`) asks for.

@@ -21,7 +21,12 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{io::AsyncReadExt as _, sync::watch};
 
-use super::{flight::Needs, pipeline, reply::DownBody};
+use super::{
+    flight::Needs,
+    heard::{Heard, Hearing},
+    pipeline,
+    reply::DownBody,
+};
 use crate::{
     info::ConnectionInfo,
     listener::{H2_PREFACE, Opened},
@@ -44,6 +49,8 @@ pub(crate) struct Conn {
     served: Cell<u32>,
     last: Cell<Instant>,
     enough: Cell<bool>,
+    /// When the headers must be whole that have begun to come.
+    hearing: Hearing,
 }
 
 /// The settings in force, as of one snapshot.
@@ -61,8 +68,7 @@ enum Version {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened, hcm: Arc<Hcm>) {
-    let Opened { mut transport, connection, listener, chain, snapshot, sniffed } = opened;
-    let mut phase = worker.join(listener.slot, &chain);
+    let Opened { mut transport, connection, listener, chain, snapshot, mut phase, sniffed } = opened;
     let alpn = connection.tls.as_ref().and_then(|tls| tls.alpn.clone());
     let version = match (hcm.codec, alpn.as_deref(), sniffed) {
         (Codec::Http1, ..) => Version::Http1,
@@ -71,7 +77,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened, hcm: Arc<Hcm>) {
         (Codec::Auto, Some(b"http/1.1" | b"http/1.0" | b"istio-http/1.1" | b"istio-http/1.0"), _) | (Codec::Auto, _, Some(_)) => {
             Version::Http1
         }
-        (Codec::Auto, ..) => match Box::pin(detect(transport, &mut phase, hcm.idle_timeout)).await {
+        (Codec::Auto, ..) => match Box::pin(detect(transport, &mut phase, hcm.idle_timeout, &worker)).await {
             Some((version, rewound)) => {
                 transport = rewound;
                 version
@@ -92,17 +98,37 @@ pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened, hcm: Arc<Hcm>) {
         served: Cell::new(0),
         last: Cell::new(Instant::now()),
         enough: Cell::new(false),
+        hearing: Hearing::new(hcm.request_headers_timeout.filter(|_| version == Version::Http1)),
     });
     drop((snapshot, listener));
-    let io = TokioIo::new(transport);
     match version {
-        Version::Http1 => drive(&conn, &hcm, phase, http1_connection(&conn, &hcm, io)).await,
-        Version::Http2 => drive(&conn, &hcm, phase, http2_connection(&conn, &hcm, io)).await,
+        Version::Http1 => {
+            let heard = conn.hearing.on(transport);
+            drive(&conn, &hcm, phase, http1_connection(&conn, &hcm, TokioIo::new(heard))).await;
+        }
+        Version::Http2 => drive(&conn, &hcm, phase, http2_connection(&conn, &hcm, TokioIo::new(transport))).await,
     }
 }
 
+/// How long an idle HTTP/1 connection must be quiet to be closed, if its worker ends.
+///
+/// To close it at once would lose the request that is on its way; its next answer tells the client to close. So a connection
+/// whose chain is gone stays for that answer, or until it is forced, as in Envoy. A worker that ends waits a moment.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often a connection whose chain is gone looks whether its worker ends.
+const LOOK: Duration = Duration::from_secs(1);
+
+fn ends(worker: &Worker) -> bool {
+    *worker.opening().borrow() >= Phase::Draining
+}
+
 /// Reads the first bytes to tell HTTP/2 by its preface.
-async fn detect(mut transport: Transport, phase: &mut watch::Receiver<Phase>, idle: Option<Duration>) -> Option<(Version, Transport)> {
+async fn detect(
+    mut transport: Transport,
+    phase: &mut watch::Receiver<Phase>,
+    idle: Option<Duration>,
+    worker: &Worker,
+) -> Option<(Version, Transport)> {
     let mut bytes = BytesMut::with_capacity(4096);
     let reading = async {
         loop {
@@ -127,21 +153,39 @@ async fn detect(mut transport: Transport, phase: &mut watch::Receiver<Phase>, id
     let version = tokio::select! {
         biased;
         version = reading => version?,
-        // A connection that has not begun a request has nothing to finish.
-        _ = phase.wait_for(|phase| *phase >= Phase::Forced) => return None,
+        () = quiet_end(phase, worker) => return None,
         () = idle => return None,
     };
     Some((version, transport.unread(bytes.freeze())))
 }
 
+/// Until a connection that has not begun a request, and so has nothing to finish, must go.
+async fn quiet_end(phase: &mut watch::Receiver<Phase>, worker: &Worker) {
+    if phase.wait_for(|phase| *phase >= Phase::Draining).await.is_err() {
+        return;
+    }
+    loop {
+        let last = ends(worker);
+        let forced = phase.wait_for(|phase| *phase >= Phase::Forced);
+        if tokio::time::timeout(if last { QUIET } else { LOOK }, forced).await.is_ok() || last {
+            return;
+        }
+    }
+}
+
 /// What both of hyper's connections can do.
 trait Connection: Future<Output = hyper::Result<()>> {
+    /// An idle connection takes requests that are on their way when it is asked to finish up (HTTP/2: GOAWAY).
+    const SAYS_GOODBYE: bool;
+
+    /// Finishes what is under way, then ends.
     fn finish_up(self: Pin<&mut Self>);
 }
 
-fn http1_connection(conn: &Rc<Conn>, hcm: &Hcm, io: TokioIo<Transport>) -> impl Connection + use<> {
+fn http1_connection(conn: &Rc<Conn>, hcm: &Hcm, io: TokioIo<Heard<Transport>>) -> impl Connection + use<> {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(hcm.request_headers_timeout);
+    // hyper's own limit would run on idle connections, too.
+    builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_buf_size(hcm.max_header_bytes.max(MIN_BUFFER));
     if hcm.max_headers != HYPERS_MAX_HEADERS {
         builder.max_headers(hcm.max_headers);
@@ -179,22 +223,18 @@ fn service(conn: &Rc<Conn>) -> impl Fn(Request<Incoming>) -> Answering + use<> {
     let conn = conn.clone();
     move |request| {
         let busy = Busy::new(&conn);
-        let conn = conn.clone();
         // Boxed, so that a connection without a request holds no space for one.
-        Box::pin(async move {
-            let response = pipeline::handle(conn, request).await;
-            drop(busy);
-            response
-        })
+        Box::pin(pipeline::handle(conn.clone(), busy, request))
     }
 }
 
-/// Counts a request while it is being answered.
-struct Busy(Rc<Conn>);
+/// Counts a request until the last byte of its answer.
+pub(super) struct Busy(Rc<Conn>);
 
 impl Busy {
     fn new(conn: &Rc<Conn>) -> Self {
         conn.active.set(conn.active.get() + 1);
+        conn.hearing.answer();
         Self(conn.clone())
     }
 }
@@ -203,25 +243,33 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
         self.0.last.set(Instant::now());
+        self.0.hearing.listen();
     }
 }
 
 /// Runs the connection; ends it gracefully when its chain drains, when it was idle or open for too long, or has served
 /// enough; at once when forced.
-async fn drive(conn: &Rc<Conn>, hcm: &Hcm, mut phase: watch::Receiver<Phase>, connection: impl Connection) {
+async fn drive<C: Connection>(conn: &Rc<Conn>, hcm: &Hcm, mut phase: watch::Receiver<Phase>, connection: C) {
     let mut connection = pin!(connection);
     let opened = Instant::now();
     let mut asked = false;
-    let first = next_look(conn, hcm, opened).map_or_else(far_away, Into::into);
+    // Since when it does.
+    let mut draining: Option<Instant> = None;
+    let first = next_look(conn, hcm, opened, draining).map_or_else(far_away, Into::into);
     let mut timer = pin!(tokio::time::sleep_until(first));
     loop {
         let now = *phase.borrow_and_update();
         if now == Phase::Forced {
             return;
         }
-        if now >= Phase::Draining && !asked {
-            asked = true;
-            connection.as_mut().finish_up();
+        if now >= Phase::Draining && !asked && draining.is_none() {
+            if C::SAYS_GOODBYE {
+                asked = true;
+                connection.as_mut().finish_up();
+            } else {
+                draining = Some(Instant::now());
+                timer.as_mut().reset(next_look(conn, hcm, opened, draining).map_or_else(far_away, Into::into));
+            }
         }
         let served = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -230,7 +278,7 @@ async fn drive(conn: &Rc<Conn>, hcm: &Hcm, mut phase: watch::Receiver<Phase>, co
             if conn.enough.take() {
                 return Poll::Ready(None);
             }
-            Poll::Pending
+            conn.hearing.poll_late(cx).map(|()| Some(Ok(())))
         });
         tokio::select! {
             biased;
@@ -251,34 +299,44 @@ async fn drive(conn: &Rc<Conn>, hcm: &Hcm, mut phase: watch::Receiver<Phase>, co
             () = timer.as_mut() => {
                 let idle = hcm.idle_timeout.is_some_and(|limit| conn.active.get() == 0 && conn.last.get().elapsed() >= limit);
                 let old = hcm.max_connection_duration.is_some_and(|limit| opened.elapsed() >= limit);
-                if (idle || old) && !asked {
+                let quiet = conn.active.get() == 0 && ends(&conn.worker) && quiet_from(conn, draining).is_some_and(|at| Instant::now() >= at);
+                if (idle || old || quiet) && !asked {
                     asked = true;
                     connection.as_mut().finish_up();
                 }
-                let next = next_look(conn, hcm, opened).filter(|_| !asked).map_or_else(far_away, Into::into);
+                let next = next_look(conn, hcm, opened, draining).filter(|_| !asked).map_or_else(far_away, Into::into);
                 timer.as_mut().reset(next);
             }
         }
     }
 }
 
+/// When a draining connection will have been quiet for long enough.
+fn quiet_from(conn: &Conn, draining: Option<Instant>) -> Option<Instant> {
+    let from = if conn.active.get() == 0 { conn.last.get().max(draining?) } else { Instant::now() };
+    draining.map(|_| from + QUIET)
+}
+
 /// When the connection may have become idle for too long, or too old.
-fn next_look(conn: &Conn, hcm: &Hcm, opened: Instant) -> Option<Instant> {
+fn next_look(conn: &Conn, hcm: &Hcm, opened: Instant, draining: Option<Instant>) -> Option<Instant> {
     let from = if conn.active.get() == 0 { conn.last.get() } else { Instant::now() };
     let idle = hcm.idle_timeout.map(|limit| from + limit);
     let old = hcm.max_connection_duration.map(|limit| opened + limit);
-    idle.into_iter().chain(old).min()
+    let quiet = if ends(&conn.worker) { quiet_from(conn, draining) } else { draining.map(|_| Instant::now() + LOOK) };
+    idle.into_iter().chain(old).chain(quiet).min()
 }
 
 fn far_away() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(365 * 24 * 3600)
 }
 
-impl<S, F> Connection for http1::UpgradeableConnection<TokioIo<Transport>, S>
+impl<S, F> Connection for http1::UpgradeableConnection<TokioIo<Heard<Transport>>, S>
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<DownBody>, Error = Infallible, Future = F>,
     F: Future<Output = Result<Response<DownBody>, Infallible>>,
 {
+    const SAYS_GOODBYE: bool = false;
+
     fn finish_up(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -289,6 +347,8 @@ where
     S: hyper::service::Service<Request<Incoming>, Response = Response<DownBody>, Error = Infallible, Future = F>,
     F: Future<Output = Result<Response<DownBody>, Infallible>> + 'static,
 {
+    const SAYS_GOODBYE: bool = true;
+
     fn finish_up(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -310,6 +370,11 @@ impl Conn {
         settings.hcm.clone()
     }
 
+    /// Its answers must tell an HTTP/1 client to use another connection.
+    pub(super) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
     /// Says when a connection that was switched to another protocol must end.
     pub(super) fn upgraded_phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
@@ -325,12 +390,14 @@ impl Conn {
         needs.1.clone()
     }
 
-    /// One more answer. After `max_requests_per_connection` of them the connection ends.
-    pub(super) fn served(&self, hcm: &Hcm) {
+    /// One more answer. Whether it is the last one, by `max_requests_per_connection`: HTTP/1 must say so in it.
+    pub(super) fn served(&self, hcm: &Hcm, version: http::Version) -> bool {
         let served = self.served.get().saturating_add(1);
         self.served.set(served);
-        if hcm.max_requests_per_connection != 0 && served >= hcm.max_requests_per_connection {
+        let last = hcm.max_requests_per_connection != 0 && served >= hcm.max_requests_per_connection;
+        if last && version >= http::Version::HTTP_2 {
             self.enough.set(true);
         }
+        last
     }
 }

@@ -107,9 +107,9 @@ fn begin(worker: &Rc<Worker>, slot: ListenerSlot, socket: Socket, open: &Arc<Ato
         // Best effort: a socket without it is slower, not wrong.
         let _ = stream.set_nodelay(true);
     }
-    let worker = worker.clone();
+    let (worker, opening) = (worker.clone(), worker.opening());
     worker.tasks.clone().spawn(async move {
-        chain::serve(worker, slot, socket).await;
+        chain::serve(worker, slot, socket, opening).await;
         drop(place);
     });
 }

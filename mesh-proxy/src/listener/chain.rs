@@ -8,6 +8,8 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::watch;
+
 use super::{
     original_dst::original_destination,
     proxy_protocol,
@@ -23,7 +25,7 @@ use crate::{
     },
     tcp, tls,
     transport::{Raw, Socket, Transport},
-    worker::Worker,
+    worker::{Held, Phase, Worker},
 };
 
 /// An opened connection on its way to its protocol.
@@ -32,7 +34,9 @@ pub(crate) struct Opened {
     pub(crate) connection: Arc<ConnectionInfo>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) chain: Arc<FilterChain>,
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: Held,
+    /// Says when to end.
+    pub(crate) phase: watch::Receiver<Phase>,
     /// What the HTTP inspector found.
     pub(crate) sniffed: Option<&'static str>,
 }
@@ -58,9 +62,9 @@ struct Ends {
     local: SocketAddr,
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, slot: ListenerSlot, socket: Socket) {
-    let snapshot = worker.shared.snapshot.load_full();
+/// Serves a connection to its end. `opening` counts it until it has joined the connections of its chain.
+pub(super) async fn serve(worker: Rc<Worker>, slot: ListenerSlot, socket: Socket, mut opening: watch::Receiver<Phase>) {
+    let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(slot).cloned() else { return };
     let mut ends = Ends {
         id: worker.shared.connections.fetch_add(1, Ordering::Relaxed),
@@ -69,7 +73,13 @@ pub(super) async fn serve(worker: Rc<Worker>, slot: ListenerSlot, socket: Socket
         remote: socket.peer(),
         local: socket.local(),
     };
-    match open(&worker, &snapshot, listener.clone(), socket, &mut ends).await {
+    let opened = tokio::select! {
+        biased;
+        _ = opening.wait_for(|phase| *phase >= Phase::Forced) => Err(GivenUp::because("drained")),
+        opened = open(&worker, &snapshot, listener.clone(), socket, &mut ends) => opened,
+    };
+    drop((opening, snapshot));
+    match opened {
         Ok(opened) => {
             let (connection, listener) = (opened.connection.clone(), opened.listener.clone());
             worker.observer.connection_opened(&connection, &listener);
@@ -101,13 +111,7 @@ impl Drop for Closed {
     }
 }
 
-async fn open(
-    worker: &Rc<Worker>,
-    snapshot: &Arc<Snapshot>,
-    bound: Arc<Listener>,
-    mut socket: Socket,
-    ends: &mut Ends,
-) -> Result<Opened, GivenUp> {
+async fn open(worker: &Rc<Worker>, snapshot: &Held, bound: Arc<Listener>, mut socket: Socket, ends: &mut Ends) -> Result<Opened, GivenUp> {
     let mut said = Said::default();
     let timeout = bound.inspect_timeout;
     let listener = {
@@ -142,13 +146,14 @@ async fn open(
     };
     let connection = Arc::new(ends.connection(&listener, chain.name.clone(), tls, server_name));
     admit(&chain, &connection)?;
-    Ok(Opened { transport, connection, listener, chain, snapshot: snapshot.clone(), sniffed })
+    let phase = worker.join(listener.slot, &chain);
+    Ok(Opened { transport, connection, listener, chain, snapshot: snapshot.clone(), phase, sniffed })
 }
 
 /// Listener filters, in Envoy's order of use. Gives the listener that the connection belongs to in the end.
 async fn inspect(
     worker: &Rc<Worker>,
-    snapshot: &Arc<Snapshot>,
+    snapshot: &Snapshot,
     bound: Arc<Listener>,
     socket: &mut Socket,
     said: &mut Said,

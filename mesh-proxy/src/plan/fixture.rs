@@ -84,6 +84,7 @@ pub(crate) fn cluster(balancer: Balancer, endpoints: EndpointSet) -> Cluster {
         bind_source: None,
         keepalive: None,
         service: None,
+        external: false,
         provenance: None,
         state: Arc::default(),
         pool_hash: 0,
@@ -115,7 +116,7 @@ pub(crate) fn chain(name: &str, matcher: ChainMatch) -> Arc<FilterChain> {
         terminal: Terminal::Tcp(Arc::new(tcp_proxy())),
         handshake_timeout: None,
         hash: 0,
-        transport_hash: 0,
+        entry_hash: 0,
     })
 }
 

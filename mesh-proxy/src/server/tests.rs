@@ -4,7 +4,10 @@
 
 mod fixture;
 mod http;
+mod keepalive;
 mod lifecycle;
+mod pool;
 mod resilience;
 mod tcp;
 mod tls;
+mod upgrade;

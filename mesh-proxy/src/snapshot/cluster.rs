@@ -60,6 +60,8 @@ pub struct Cluster {
     pub keepalive: Option<Keepalive>,
     /// `filter_metadata.istio.services[0]` for metrics.
     pub service: Option<ServiceName>,
+    /// Its endpoints are no part of the mesh: `filter_metadata.istio.external`, and Istio's clusters for unknown destinations.
+    pub external: bool,
     /// `filter_metadata.istio.config`: which resource made it.
     pub provenance: Option<Arc<str>>,
     /// Breakers' counts, stats: carried over swaps by cluster name.

@@ -136,9 +136,20 @@ pub struct PeerMetadata {
     /// Read the peer's from responses (outbound).
     pub upstream_discovery: bool,
     /// Add ours to responses (inbound).
-    pub downstream_propagation: bool,
+    pub downstream_propagation: Propagation,
     /// Add ours to requests (outbound).
-    pub upstream_propagation: bool,
+    pub upstream_propagation: Propagation,
+}
+
+/// To whom we tell about our workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Nobody.
+    Nobody,
+    /// Everybody.
+    All,
+    /// Not to clusters outside of the mesh: `skip_external_clusters`.
+    Mesh,
 }
 
 /// `envoy.extensions.filters.http.router.v3.Router`.
@@ -154,7 +165,7 @@ pub struct RouterOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Fault {
     /// Wait first, then abort if both are drawn.
-    pub delay: Option<(Percent, Duration)>,
+    pub delay: Option<(Percent, Delay)>,
     /// What to answer.
     pub abort: Option<(Percent, Abort)>,
     /// Only requests whose headers all match.
@@ -165,9 +176,20 @@ pub struct Fault {
     pub max_active: Option<u32>,
 }
 
+/// How long a fault makes a request wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// So long.
+    Fixed(Duration),
+    /// As `x-envoy-fault-delay-request` says, in milliseconds.
+    ByHeader,
+}
+
 /// The answer of an abort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abort {
+    /// As `x-envoy-fault-abort-request` (a status) or `x-envoy-fault-abort-grpc-request` says.
+    ByHeader,
     /// An HTTP status.
     Http(http::StatusCode),
     /// A gRPC status in trailers-only form.

@@ -96,7 +96,7 @@ pub struct Inspectors {
 /// One filter chain.
 #[derive(Debug)]
 pub struct FilterChain {
-    /// Its name, or `#n` by position when it has none.
+    /// Its name; when it has none, `#` and the hash of its match, which stays when chains before it come and go.
     pub name: Arc<str>,
     /// What it takes.
     pub matcher: ChainMatch,
@@ -110,8 +110,9 @@ pub struct FilterChain {
     pub handshake_timeout: Option<Duration>,
     /// Content hash: an unchanged chain keeps its connections over a listener update.
     pub hash: u64,
-    /// Content hash of the transport alone: while it holds, open connections take over new HTTP settings in place.
-    pub transport_hash: u64,
+    /// Content hash of how connections get in, match and transport: while it holds, open connections take over new HTTP
+    /// settings in place. Together with the name it tells apart the chains of a listener.
+    pub entry_hash: u64,
 }
 
 /// `filter_chain_match`. An empty list means "any". Criteria are weighed in Envoy's order: destination port, destination IP,

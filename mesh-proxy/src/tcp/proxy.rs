@@ -21,8 +21,7 @@ use crate::{
 
 /// Relays a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened, proxy: Arc<TcpProxy>) {
-    let Opened { transport, connection, listener, chain, snapshot, .. } = opened;
-    let phase = worker.join(listener.slot, &chain);
+    let Opened { transport, connection, snapshot, phase, .. } = opened;
     let mut record = Record {
         info: Box::new(RequestInfo::for_tcp(connection.clone(), SystemTime::now())),
         worker: worker.clone(),
@@ -37,7 +36,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, opened: Opened, proxy: Arc<TcpProx
     info.service.clone_from(&cluster.service);
     let connected = Box::pin(connect(&worker, &cluster, &proxy, &connection, info)).await;
     let Some((connected, endpoint)) = connected else { return };
-    drop((snapshot, listener, chain));
+    drop(snapshot);
     let _active = breaker::active(&endpoint.state);
     info.upstream_local = Some(connected.facts.local);
     info.upstream_tls.clone_from(&connected.facts.tls);

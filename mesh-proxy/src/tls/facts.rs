@@ -1,6 +1,6 @@
 //! What a finished handshake proved, in the form that logs, policies and headers use.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{CipherSuite, ProtocolVersion};
 use rustls_pki_types::CertificateDer;
@@ -46,6 +46,7 @@ impl PeerFacts<'_> {
             version: version_name(self.version),
             cipher: cipher_name(self.suite),
             alpn: self.alpn.map(Arc::from),
+            xfcc: OnceLock::new(),
         }
     }
 }

@@ -31,6 +31,10 @@ pub(crate) enum Offer {
     Configured,
     /// What the transport says, else `h2` and `http/1.1` (`auto_config`).
     Auto,
+    /// What the transport says, else `http/1.1`.
+    Http1,
+    /// What the transport says, else `h2`.
+    Http2,
     /// Istio's mark for HTTP/1.1 over mesh mTLS (`istio.alpn`).
     IstioHttp1,
     /// Istio's mark for HTTP/2 over mesh mTLS (`istio.alpn`).
@@ -46,7 +50,7 @@ pub(crate) struct Dial<'a> {
 }
 
 impl Offer {
-    const COUNT: usize = 4;
+    const COUNT: usize = 6;
 
     fn protocols(self, configured: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let list = |names: &[&[u8]]| names.iter().map(|name| name.to_vec()).collect();
@@ -54,7 +58,9 @@ impl Offer {
             // The exchange behind this name is not implemented here, so it is never offered (DESIGN: wire compatibility).
             Self::Configured => configured.iter().filter(|name| &name[..] != b"istio-peer-exchange").cloned().collect(),
             Self::Auto if configured.is_empty() => list(&[b"h2", b"http/1.1"]),
-            Self::Auto => Self::Configured.protocols(configured),
+            Self::Http1 if configured.is_empty() => list(&[b"http/1.1"]),
+            Self::Http2 if configured.is_empty() => list(&[b"h2"]),
+            Self::Auto | Self::Http1 | Self::Http2 => Self::Configured.protocols(configured),
             Self::IstioHttp1 => list(&[b"istio-http/1.1", b"istio", b"http/1.1"]),
             Self::IstioHttp2 => list(&[b"istio-h2", b"istio", b"h2"]),
         }
@@ -122,7 +128,14 @@ pub(super) fn build(tls: &Arc<UpstreamTls>) -> Result<ClientContext, Error> {
         config.alpn_protocols = offer.protocols(&tls.alpn);
         Arc::new(config)
     };
-    let offers = [with(Offer::Configured), with(Offer::Auto), with(Offer::IstioHttp1), with(Offer::IstioHttp2)];
+    let offers = [
+        with(Offer::Configured),
+        with(Offer::Auto),
+        with(Offer::Http1),
+        with(Offer::Http2),
+        with(Offer::IstioHttp1),
+        with(Offer::IstioHttp2),
+    ];
     Ok(ClientContext { offers, configured_without_sni: sni.is_none(), local_uri, verifies, sni })
 }
 

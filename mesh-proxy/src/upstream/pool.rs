@@ -2,30 +2,33 @@
 //!
 //! Keyed by endpoint and by everything that makes two connections differ (settings' hash, transport, protocol, SNI), so
 //! that a request never travels on a connection that was opened for another kind. Nothing is shared between workers.
+//! A connection is opened by a task of the pool's, for whoever waits: a request that gives up ends nobody else's attempt.
 
+mod dial;
 mod http1;
 mod http2;
 mod key;
 mod lease;
+mod queue;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
     time::Instant,
 };
 
-use tokio::sync::oneshot;
-
-use self::key::Key;
+use self::{
+    key::Key,
+    queue::{Queue, Ticket, Woken},
+};
 pub(crate) use self::{
     key::{Protocol, Want},
     lease::{Hold, Sent},
 };
 use super::{
     breaker::{self, Resource},
-    connect::{self, How},
     state::EndpointState,
 };
 use crate::{
@@ -52,8 +55,10 @@ pub(crate) struct Pool {
     /// Connections that live, and those being opened.
     open: Rc<Cell<u32>>,
     opening: Cell<u32>,
-    /// Requests that wait for a place, first in, first out.
-    waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
+    /// Requests that wait for a connection.
+    queue: Queue,
+    /// ALPN was left open and the endpoint chose HTTP/1, so that nobody can share what is being opened.
+    chose_http1: Cell<bool>,
     closed: Cell<bool>,
 }
 
@@ -61,11 +66,11 @@ pub(crate) struct Pool {
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     /// For TLS.
-    pub(crate) contexts: &'a LocalContexts,
+    pub(crate) contexts: &'a Rc<LocalContexts>,
     /// The cluster.
-    pub(crate) cluster: &'a Cluster,
+    pub(crate) cluster: &'a Arc<Cluster>,
     /// One of its endpoints.
-    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
     /// The kind of connection.
     pub(crate) want: Want<'a>,
 }
@@ -96,7 +101,8 @@ impl Pools {
             shared: RefCell::default(),
             open: Rc::default(),
             opening: Cell::new(0),
-            waiting: RefCell::default(),
+            queue: Queue::default(),
+            chose_http1: Cell::new(false),
             closed: Cell::new(false),
         });
         self.pools.borrow_mut().insert(key, pool.clone());
@@ -120,7 +126,7 @@ impl Pools {
         self.pools.borrow_mut().retain(|_, pool| {
             pool.idle.borrow_mut().retain(|idle| !idle.is_stale(now));
             pool.shared.borrow_mut().retain(|shared| !shared.is_stale(now));
-            pool.open.get() > 0 || pool.opening.get() > 0 || !pool.waiting.borrow().is_empty()
+            pool.open.get() > 0 || pool.opening.get() > 0 || pool.queue.len() > 0
         });
     }
 
@@ -140,7 +146,7 @@ impl Pools {
             let (ready, reused) = match pool.ready() {
                 Some(ready) => (ready, true),
                 None => {
-                    let (ready, fresh) = self.wait_or_connect(&pool, to).await?;
+                    let (ready, fresh) = self.wait(&pool, to).await?;
                     (ready, !fresh)
                 }
             };
@@ -165,53 +171,39 @@ impl Pools {
         }
     }
 
-    /// Gives a connection, and whether it is new.
-    async fn wait_or_connect(&self, pool: &Rc<Pool>, to: Destination<'_>) -> Result<(Ready, bool), Failure> {
-        let Destination { cluster, want, .. } = to;
-        let _pending = breaker::take(cluster, want.high_priority, Resource::Pending).map_err(|_| Failure::Overflow)?;
+    /// Waits for a connection, one that becomes free or a new one, whichever comes first. Says whether it is new.
+    async fn wait(&self, pool: &Rc<Pool>, to: Destination<'_>) -> Result<(Ready, bool), Failure> {
+        let _pending = breaker::take(to.cluster, to.want.high_priority, Resource::Pending).map_err(|_| Failure::Overflow)?;
+        let mut ticket = Ticket::last(pool);
         loop {
+            if pool.needs_another(to.want.protocol)
+                && let Some(guard) = place(pool, to)
+            {
+                dial::start(&self.tasks, pool, to, guard);
+            }
+            match ticket.called().await {
+                Woken::Ready(ready, fresh) => return Ok((ready, fresh)),
+                Woken::Failed(failure) => return Err(failure),
+                Woken::Look => {}
+            }
             if let Some(ready) = pool.ready() {
                 return Ok((ready, false));
             }
-            // One HTTP/2 connection is opened at a time: those who wait will share it.
-            let may_share = want.protocol.may_be_http2() && pool.opening.get() > 0;
-            let guard = if may_share {
-                None
-            } else if pool.open.get() + pool.opening.get() == 0 {
-                Some(breaker::force(cluster, want.high_priority, Resource::Connection))
-            } else {
-                let taken = breaker::take(cluster, want.high_priority, Resource::Connection);
-                if taken.is_err() {
-                    add(&cluster.state.totals.connection_overflow);
-                }
-                taken.ok()
-            };
-            match guard {
-                Some(guard) => {
-                    let ready = self.open(pool, to, guard).await?;
-                    return Ok((ready, true));
-                }
-                None => pool.wait().await,
-            }
+            ticket = Ticket::first(pool);
         }
     }
+}
 
-    async fn open(&self, pool: &Rc<Pool>, to: Destination<'_>, guard: breaker::Guard) -> Result<Ready, Failure> {
-        let Destination { contexts, cluster, endpoint, want } = to;
-        let _opening = Opening::new(pool);
-        let how = How { offer: want.offer, server_name: want.server_name };
-        let connected = Box::pin(connect::connect(contexts, cluster, endpoint, how, guard)).await?;
-        if want.protocol.is_http2(connected.facts.tls.as_ref()) {
-            let shared = Box::pin(http2::handshake(&self.tasks, pool, cluster, connected)).await?;
-            let shared = Rc::new(shared);
-            if !pool.closed.get() {
-                pool.shared.borrow_mut().push(shared.clone());
-            }
-            Ok(Ready::Http2(shared))
-        } else {
-            Ok(Ready::Http1(Box::pin(http1::handshake(&self.tasks, pool, cluster, connected)).await?))
-        }
+/// A place for one more connection. The first one of a worker to an endpoint is always allowed, as in Envoy.
+fn place(pool: &Pool, Destination { cluster, want, .. }: Destination<'_>) -> Option<breaker::Guard> {
+    if pool.open.get() + pool.opening.get() == 0 {
+        return Some(breaker::force(cluster, want.high_priority, Resource::Connection));
     }
+    let taken = breaker::take(cluster, want.high_priority, Resource::Connection);
+    if taken.is_err() {
+        add(&cluster.state.totals.connection_overflow);
+    }
+    taken.ok()
 }
 
 impl Pool {
@@ -231,58 +223,50 @@ impl Pool {
         shared.iter().find(|connection| connection.has_room(now)).cloned().map(Ready::Http2)
     }
 
+    /// Whether those who wait want one more connection than are being opened. HTTP/2 is opened one at a time: it is shared.
+    fn needs_another(&self, protocol: Protocol) -> bool {
+        let shared = protocol.may_be_http2() && !self.chose_http1.get();
+        self.opening.get() < if shared { 1 } else { self.queue.len() }
+    }
+
     /// Takes an HTTP/1 connection back.
     fn give_back(&self, idle: http1::Idle) {
-        if self.closed.get() {
-            return;
+        self.hand_over(idle, false);
+    }
+
+    /// To who has waited longest, or it becomes idle.
+    fn hand_over(&self, idle: http1::Idle, fresh: bool) {
+        let left = self.queue.wake(Woken::Ready(Ready::Http1(idle), fresh));
+        if let Err(Woken::Ready(Ready::Http1(idle), _)) = left
+            && !self.closed.get()
+        {
+            self.idle.borrow_mut().push(idle);
         }
-        self.idle.borrow_mut().push(idle);
-        self.wake_one();
     }
 
-    /// Until a connection may have become free.
-    async fn wait(&self) {
-        let (wake, woken) = oneshot::channel();
-        self.waiting.borrow_mut().push_back(wake);
-        // An error is the pool's end: look again, connect anew.
-        let _ = woken.await;
-    }
-
-    fn wake_one(&self) {
-        let mut waiting = self.waiting.borrow_mut();
-        while let Some(next) = waiting.pop_front() {
-            if next.send(()).is_ok() {
-                return;
+    /// To all who wait, as far as it has room; the others look what else there is.
+    fn share(&self, shared: Rc<http2::Shared>) {
+        for _ in 0..shared.room() {
+            if self.queue.wake(Woken::Ready(Ready::Http2(shared.clone()), true)).is_err() {
+                break;
             }
         }
+        if !self.closed.get() {
+            self.shared.borrow_mut().push(shared);
+        }
+        self.queue.wake_all(|| Woken::Look);
     }
 
-    fn wake_all(&self) {
-        self.waiting.borrow_mut().clear();
+    /// A place for a connection or on one is free.
+    fn wake_one(&self) {
+        let _ = self.queue.wake(Woken::Look);
     }
 
     fn close(&self) {
         self.closed.set(true);
         self.idle.borrow_mut().clear();
         self.shared.borrow_mut().clear();
-        self.wake_all();
-    }
-}
-
-/// Counts a connection attempt. Whatever its outcome, those who wait for it look again.
-struct Opening<'a>(&'a Pool);
-
-impl<'a> Opening<'a> {
-    fn new(pool: &'a Pool) -> Self {
-        pool.opening.set(pool.opening.get() + 1);
-        Self(pool)
-    }
-}
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        self.0.opening.set(self.0.opening.get() - 1);
-        self.0.wake_all();
+        self.queue.wake_all(|| Woken::Look);
     }
 }
 
@@ -306,3 +290,6 @@ impl Drop for Alive {
 fn add(counter: &std::sync::atomic::AtomicU64) {
     counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests;

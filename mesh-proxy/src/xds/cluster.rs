@@ -102,6 +102,7 @@ pub(crate) fn cluster(
         bind_source,
         keepalive: keepalive(cx, wire.upstream_connection_options.as_ref()),
         service: metadata::service(wire.metadata.as_ref()),
+        external: metadata::is_external(wire.metadata.as_ref()) || PASSTHROUGH.contains(&&**name),
         provenance: metadata::provenance(wire.metadata.as_ref()),
         state: states.cluster(name),
         pool_hash: pool_hash(wire),
@@ -109,6 +110,9 @@ pub(crate) fn cluster(
     };
     Ok(Converted { cluster, weighted: balancing.weighted })
 }
+
+/// Where Istio sends what it knows nothing of. They have no metadata to say so.
+const PASSTHROUGH: [&str; 3] = ["PassthroughCluster", "InboundPassthroughCluster", "InboundPassthroughClusterIpv6"];
 
 /// The same cluster with other endpoints.
 pub(crate) fn with_endpoints(base: &Cluster, endpoints: Arc<EndpointSet>, warming: bool) -> Cluster {
@@ -137,6 +141,7 @@ pub(crate) fn with_endpoints(base: &Cluster, endpoints: Arc<EndpointSet>, warmin
         bind_source: base.bind_source,
         keepalive: base.keepalive,
         service: base.service.clone(),
+        external: base.external,
         provenance: base.provenance.clone(),
         state: base.state.clone(),
         pool_hash: base.pool_hash,

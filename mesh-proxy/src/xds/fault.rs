@@ -17,7 +17,7 @@ use super::{
     context::{Context, Result, ignored, refused},
     filter, scalar, text,
 };
-use crate::snapshot::{Abort, Cors, Fault, Percent};
+use crate::snapshot::{Abort, Cors, Delay, Fault, Percent};
 
 /// `HTTPFault`.
 pub(crate) fn fault(cx: &mut Context<'_>, wire: &HttpFault) -> Result<Fault> {
@@ -52,16 +52,16 @@ pub(crate) fn fault(cx: &mut Context<'_>, wire: &HttpFault) -> Result<Fault> {
     })
 }
 
-fn delay(cx: &mut Context<'_>, wire: &FaultDelay) -> Result<Option<(Percent, std::time::Duration)>> {
+fn delay(cx: &mut Context<'_>, wire: &FaultDelay) -> Result<Option<(Percent, Delay)>> {
     let FaultDelay { percentage, fault_delay_secifier } = wire;
     let Some(share) = percentage else { return Ok(None) };
     let share = scalar::fraction(cx, "percentage", share)?;
     match fault_delay_secifier {
         Some(FaultDelaySecifier::FixedDelay(wire)) => {
             let delay = scalar::positive(cx, "fixed_delay", Some(wire), std::time::Duration::ZERO)?;
-            Ok(Some((share, delay)))
+            Ok(Some((share, Delay::Fixed(delay))))
         }
-        Some(FaultDelaySecifier::HeaderDelay(_)) => Err(cx.refuse_field("header_delay", "is not implemented")),
+        Some(FaultDelaySecifier::HeaderDelay(_)) => Ok(Some((share, Delay::ByHeader))),
         None => Err(cx.refuse_field("fixed_delay", "is missing")),
     }
 }
@@ -75,7 +75,7 @@ fn abort(cx: &mut Context<'_>, wire: &FaultAbort) -> Result<Option<(Percent, Abo
         Some(ErrorType::HttpStatus(status @ 200..=599)) => Abort::Http(status_code(cx, "http_status", *status)?),
         Some(ErrorType::HttpStatus(_)) => return Err(cx.refuse_field("http_status", "must be 200 to 599")),
         Some(ErrorType::GrpcStatus(status)) => Abort::Grpc(*status),
-        Some(ErrorType::HeaderAbort(_)) => return Err(cx.refuse_field("header_abort", "is not implemented")),
+        Some(ErrorType::HeaderAbort(_)) => Abort::ByHeader,
         None => return Err(cx.refuse_field("http_status", "is missing")),
     };
     Ok(Some((share, answer)))

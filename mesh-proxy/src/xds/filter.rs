@@ -26,7 +26,7 @@ use super::{
     context::{Context, Result, ignored, refused},
     fault, headers, rbac, scalar,
 };
-use crate::snapshot::{Direction, HttpFilter, NamedFilter, PeerMetadata, Reporter, RouterOptions};
+use crate::snapshot::{Direction, HttpFilter, NamedFilter, PeerMetadata, Propagation, Reporter, RouterOptions};
 
 /// Filters that watch and change nothing: without them a request is answered the same.
 const OBSERVERS: &[&str] =
@@ -199,14 +199,17 @@ fn metadata_exchange(cx: &mut Context<'_>, wire: peer_metadata::Config) -> PeerM
     let downstream_discovery = discovers("downstream_discovery", &downstream_discovery);
     let upstream_discovery = discovers("upstream_discovery", &upstream_discovery);
     let mut propagates = |name: &str, methods: &[peer_metadata::config::PropagationMethod]| {
-        let headers = |method: &&peer_metadata::config::PropagationMethod| {
-            matches!(method.method_specifier, Some(propagation_method::MethodSpecifier::IstioHeaders(_)))
-        };
-        let found = methods.iter().any(|method| headers(&method));
-        if methods.iter().any(|method| !headers(&method)) {
-            cx.ignore(name);
+        let mut propagation = Propagation::Nobody;
+        for method in methods {
+            match &method.method_specifier {
+                Some(propagation_method::MethodSpecifier::IstioHeaders(headers)) if headers.skip_external_clusters => {
+                    propagation = Propagation::Mesh;
+                }
+                Some(propagation_method::MethodSpecifier::IstioHeaders(_)) => propagation = Propagation::All,
+                _ => cx.ignore(name),
+            }
         }
-        found
+        propagation
     };
     PeerMetadata {
         downstream_discovery,

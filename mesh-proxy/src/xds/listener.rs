@@ -54,11 +54,10 @@ pub(crate) fn listener(
         ignored!(cx; socket_options, tcp_keepalive);
         cx.field("address", |cx| address::address(cx, wire_address.as_ref()))
     })?);
-    let chains =
-        cx.each("filter_chains", wire.filter_chains.iter().enumerate(), |cx, (position, wire)| chain(cx, &format!("#{position}"), wire))?;
+    let chains = cx.each("filter_chains", &wire.filter_chains, |cx, wire| chain(cx, Place::Matched, wire))?;
     distinct(cx, &chains)?;
     let default_chain = match &wire.default_filter_chain {
-        Some(wire) => Some(cx.field("default_filter_chain", |cx| chain(cx, "default", wire))?),
+        Some(wire) => Some(cx.field("default_filter_chain", |cx| chain(cx, Place::Default, wire))?),
         None => None,
     };
     if chains.is_empty() && default_chain.is_none() {
@@ -177,12 +176,21 @@ fn kept(chain: FilterChain, previous: Option<&Listener>) -> Arc<FilterChain> {
     previous
         .into_iter()
         .flat_map(|previous| previous.chains.iter().chain(&previous.default_chain))
-        .find(|old| old.hash == chain.hash && old.name == chain.name)
+        .find(|old| old.hash == chain.hash && old.entry_hash == chain.entry_hash && old.name == chain.name)
         .cloned()
         .unwrap_or_else(|| Arc::new(chain))
 }
 
-fn chain(cx: &mut Context<'_>, unnamed: &str, wire: &WireChain) -> Result<FilterChain> {
+/// Where a chain stands in its listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Among those that are chosen by their match.
+    Matched,
+    /// For what no other takes, whatever its match says.
+    Default,
+}
+
+fn chain(cx: &mut Context<'_>, place: Place, wire: &WireChain) -> Result<FilterChain> {
     #[expect(deprecated, reason = "every field is looked at")]
     let WireChain {
         filter_chain_match,
@@ -202,16 +210,24 @@ fn chain(cx: &mut Context<'_>, unnamed: &str, wire: &WireChain) -> Result<Filter
     let transport = tls::downstream(cx, transport_socket.as_ref())?;
     let network::Filters { filters, terminal } = network::filters(cx, wire_filters)?;
     // The direction decides who reports in metrics, so it belongs to a chain's content.
-    let seed = cx.direction as u64;
+    let seed = cx.direction as u64 | u64::from(place == Place::Default) << 8;
+    let match_hash = xxh3_64_with_seed(&canonical::encode(filter_chain_match.as_ref().unwrap_or(&none)), seed);
+    let transport_hash = transport_socket.as_ref().map_or(0, |wire| xxh3_64(&canonical::encode(wire)));
+    // Names need not be unique, and control planes repeat them: see `FilterChain::entry_hash`.
+    let name = match (place, name.as_str()) {
+        (Place::Default, "") => "default".into(),
+        (Place::Matched, "") => format!("#{match_hash:016x}").into(),
+        (_, name) => name.into(),
+    };
     Ok(FilterChain {
-        name: if name.is_empty() { unnamed.into() } else { name.as_str().into() },
+        name,
         matcher,
         transport,
         filters,
         terminal,
         handshake_timeout: scalar::zero_is_off(cx, "transport_socket_connect_timeout", transport_socket_connect_timeout.as_ref(), None)?,
         hash: xxh3_64_with_seed(&canonical::encode(wire), seed),
-        transport_hash: transport_socket.as_ref().map_or(0, |wire| xxh3_64(&canonical::encode(wire))),
+        entry_hash: xxh3_64_with_seed(&transport_hash.to_le_bytes(), match_hash),
     })
 }
 

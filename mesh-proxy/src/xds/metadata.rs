@@ -33,6 +33,12 @@ pub(crate) fn service(metadata: Option<&Metadata>) -> Option<ServiceName> {
     Some(ServiceName { host: text("host")?, name: text("name")?, namespace: text("namespace")? })
 }
 
+/// `filter_metadata.istio.external`.
+pub(crate) fn is_external(metadata: Option<&Metadata>) -> bool {
+    let external = metadata.and_then(|metadata| fields(metadata, "istio")?.get("external")?.kind.as_ref());
+    matches!(external, Some(Kind::BoolValue(true)))
+}
+
 /// `filter_metadata.istio.workload` of an endpoint.
 pub(crate) fn workload(metadata: Option<&Metadata>) -> Option<Arc<str>> {
     Some(string(fields(metadata?, "istio")?.get("workload")?)?.into())
@@ -120,4 +126,21 @@ fn value_matcher(cx: &mut Context<'_>, wire: &WireValue) -> Result<ValueMatcher>
             ValueMatcher::Or(cx.field("or_match", |cx| cx.each("value_matchers", value_matchers, value_matcher))?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_is_what_says_so() {
+        let with = |value: Kind| {
+            let fields = [("external".to_owned(), Value { kind: Some(value) })].into_iter().collect();
+            let filter_metadata = [("istio".to_owned(), Struct { fields })].into_iter().collect();
+            Metadata { filter_metadata, ..Metadata::default() }
+        };
+        assert!(is_external(Some(&with(Kind::BoolValue(true)))));
+        assert!(!is_external(Some(&with(Kind::BoolValue(false)))));
+        assert!(!is_external(None));
+    }
 }

@@ -13,8 +13,8 @@ use super::ledger::Name;
 
 /// More refusals than this are only summed up in the message.
 const MAX_NAMED: usize = 1_000;
-/// Bytes of the message.
-const MAX_MESSAGE: usize = 4_096;
+/// Bytes of the message; of a peer's, what is kept of it.
+pub(super) const MAX_MESSAGE: usize = 4_096;
 
 const TYPE_URL: &str = "type.googleapis.com/google.rpc.BadRequest";
 
@@ -53,16 +53,18 @@ pub(super) fn refusal(rejections: &[Rejection]) -> Status {
     Status { code: Code::InvalidArgument as i32, message, details }
 }
 
-/// The names that a NACK blames; empty when it does not say.
+/// The names that a NACK blames; empty when it does not say, or blames more than a sound client would name.
 pub(super) fn culprits(status: &Status) -> BTreeSet<Name> {
-    status
+    let named: BTreeSet<Name> = status
         .details
         .iter()
         .filter(|detail| mesh_proto::type_url::message_name(&detail.type_url) == "google.rpc.BadRequest")
         .filter_map(|detail| BadRequest::decode(detail.value.as_slice()).ok())
         .flat_map(|bad| bad.field_violations)
         .map(|violation| violation.field.into())
-        .collect()
+        .take(MAX_NAMED + 1)
+        .collect();
+    if named.len() > MAX_NAMED { BTreeSet::new() } else { named }
 }
 
 fn pack(rejections: &[Rejection]) -> Any {
@@ -75,7 +77,8 @@ fn pack(rejections: &[Rejection]) -> Any {
     Any { type_url: TYPE_URL.into(), value: bad.encode_to_vec() }
 }
 
-fn truncate(text: &mut String, bytes: usize) {
+/// Cuts `text` to at most `bytes`, between characters.
+pub(super) fn truncate(text: &mut String, bytes: usize) {
     if text.len() > bytes {
         text.truncate(text.floor_char_boundary(bytes));
     }

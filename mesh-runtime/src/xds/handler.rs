@@ -71,6 +71,14 @@ pub enum Event {
         /// The refused resources, when the client names them (ours does; Envoy only writes the message).
         names: Vec<Arc<str>>,
     },
+    /// There is nothing to send of a type at this revision: the client has all that can be told it. So whoever waits for an acknowledgement of the revision
+    /// need not: state of the world cannot say that a route table or endpoints are gone, and what a client refused is not offered again.
+    Current {
+        /// The type.
+        type_url: Arc<str>,
+        /// Revision of the snapshot.
+        revision: Arc<str>,
+    },
     /// The stream ended. Always the last event; it also comes when the stream's task is aborted.
     Closed,
 }

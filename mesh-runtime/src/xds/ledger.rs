@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Resource, Resources};
+use super::{Interest, Resource, Resources};
 
 /// Names are shared, never copied.
 pub(super) type Name = Arc<str>;
@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     suspect: BTreeMap<Name, State>,
     /// Must be answered although nothing changed: (re)subscribed, or its cluster was sent again.
     forced: BTreeSet<Name>,
+    /// Kept by the client from an earlier stream, and in no snapshot of this one.
+    inherited: BTreeSet<Name>,
     offer: Option<Offer>,
 }
 
@@ -98,7 +100,10 @@ impl Ledger {
 
     /// What the client says it kept from an earlier stream.
     pub(super) fn resume(&mut self, held: impl IntoIterator<Item = (Name, Arc<str>)>) {
-        self.acked.extend(held.into_iter().map(|(name, version)| (name, Some(version))));
+        for (name, version) in held {
+            self.inherited.insert(name.clone());
+            self.acked.insert(name, Some(version));
+        }
     }
 
     pub(super) fn subscribe_all(&mut self) {
@@ -142,8 +147,11 @@ impl Ledger {
         self.forced.extend(names);
     }
 
-    /// What to tell the client now. Empty when there is nothing new: old suspects alone are not news.
-    pub(super) fn changes(&self, current: &Resources) -> Vec<Change> {
+    /// What to tell the client now. Empty when there is nothing new: old suspects alone are not news. What the client has from an earlier stream and the server is
+    /// `uncertain` of is not told to be gone.
+    pub(super) fn changes(&mut self, current: &Resources, uncertain: Option<&Interest>) -> Vec<Change> {
+        self.inherited.retain(|name| !current.contains_key(name));
+        let unsure = |name: &Name| self.inherited.contains(name) && uncertain.is_some_and(|names| names.wants(name));
         let mut changes = Vec::new();
         let mut news = false;
         let mut look = |name: &Name, resource: Option<&Resource>| {
@@ -168,11 +176,11 @@ impl Ledger {
                 .chain(self.suspect.keys())
                 .chain(&self.forced)
                 .chain(&self.names)
-                .filter(|name| !current.contains_key(*name))
+                .filter(|name| !current.contains_key(*name) && !unsure(name))
                 .collect();
             gone.into_iter().for_each(|name| look(name, None));
         } else {
-            for name in &self.names {
+            for name in self.names.iter().filter(|name| !unsure(name)) {
                 look(name, current.get(name));
             }
         }

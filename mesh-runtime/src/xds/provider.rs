@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mesh_proto::type_url;
 
+use super::detail;
 use super::ledger::{Change, Ledger, Name, Settled};
 use super::{Event, Interest, Resource, Resources, Snapshot};
 
@@ -19,14 +20,16 @@ pub struct Limits {
     pub names: usize,
     /// Types on one stream.
     pub types: usize,
-    /// Bytes of one request or response.
-    pub message: usize,
+    /// Bytes of one request; a larger one ends the stream.
+    pub request: usize,
+    /// Bytes of one response.
+    pub response: usize,
 }
 
 impl Default for Limits {
-    /// 100 000 names, 64 types, 64 MiB.
+    /// 100 000 names, 64 types, requests of 4 MiB, responses of 64 MiB.
     fn default() -> Self {
-        Self { names: 100_000, types: 64, message: 64 << 20 }
+        Self { names: 100_000, types: 64, request: 4 << 20, response: 64 << 20 }
     }
 }
 
@@ -39,6 +42,14 @@ pub enum Violation {
     /// The first request does not say who the client is.
     #[error("node is missing: the first request on a stream must carry it")]
     NoNode,
+    /// The client's name for itself is no name.
+    #[error("node.{field} has more than {limit} bytes")]
+    Node {
+        /// `id` or `cluster`.
+        field: &'static str,
+        /// The bound.
+        limit: usize,
+    },
     /// Too many types.
     #[error("more than {limit} resource types on one stream")]
     Types {
@@ -87,6 +98,8 @@ pub(super) struct Provider {
     /// Clusters that were sent before the client asked for endpoints: it warms them, and waits.
     warming: BTreeSet<Name>,
     nonces: u64,
+    /// Types that were looked at and had nothing to send, since the last [`Provider::take_current`].
+    current: Vec<Event>,
 }
 
 /// One subscribed type.
@@ -115,7 +128,17 @@ impl Type {
 
 impl Provider {
     pub(super) fn new(variant: Variant, limits: Limits) -> Self {
-        Self { variant, announce: false, limits, snapshot: None, next: None, types: BTreeMap::new(), warming: BTreeSet::new(), nonces: 0 }
+        Self {
+            variant,
+            announce: false,
+            limits,
+            snapshot: None,
+            next: None,
+            types: BTreeMap::new(),
+            warming: BTreeSet::new(),
+            nonces: 0,
+            current: Vec::new(),
+        }
     }
 
     pub(super) fn announce_revisions(&mut self) {
@@ -157,7 +180,10 @@ impl Provider {
         let kind = self.types.get_mut(type_url)?;
         let (settled, message) = match refusal {
             None => (kind.ledger.ack(nonce), String::new()),
-            Some((message, culprits)) => (kind.ledger.nack(nonce, &culprits), message),
+            Some((mut message, culprits)) => {
+                detail::truncate(&mut message, detail::MAX_MESSAGE);
+                (kind.ledger.nack(nonce, &culprits), message)
+            }
         };
         kind.dirty = true;
         let type_url = type_url.clone();
@@ -168,6 +194,11 @@ impl Provider {
         };
         self.advance();
         Some(event)
+    }
+
+    /// What was found to be current by [`Provider::poll`]: to be asked for after each, so at most one event a type is kept.
+    pub(super) fn take_current(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.current)
     }
 
     /// What to send next, if anything.
@@ -189,14 +220,15 @@ impl Provider {
     fn answer(&mut self, type_url: &Arc<str>, snapshot: &Snapshot) -> Option<Answer> {
         let kind = self.types.get_mut(type_url)?;
         kind.dirty = false;
+        let revision: Arc<str> = snapshot.revision.as_str().into();
         if kind.ledger.wants_nothing() {
+            self.current.push(Event::Current { type_url: type_url.clone(), revision });
             return None;
         }
         let empty = Resources::new();
         let current = snapshot.types.get(type_url).map_or(&empty, |resources| resources);
-        let revision: Arc<str> = snapshot.revision.as_str().into();
         let full = self.variant == Variant::Sotw && is_full(type_url, kind.ledger.wildcard());
-        let mut changes = kind.ledger.changes(current);
+        let mut changes = kind.ledger.changes(current, snapshot.uncertain.get(type_url));
         if self.variant == Variant::Sotw && !full {
             // Absence cannot be said here.
             let (kept, absent): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| matches!(change, Change::Upsert(_)));
@@ -205,6 +237,7 @@ impl Provider {
         }
         let must = (!kind.answered && (kind.ledger.wildcard() || full)) || (self.announce && kind.announced.as_ref() != Some(&revision));
         if changes.is_empty() && !must {
+            self.current.push(Event::Current { type_url: type_url.clone(), revision });
             return None;
         }
         if full {

@@ -7,6 +7,8 @@ use mesh_proto::google::protobuf::Any;
 use mesh_proto::id::Revision;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::Interest;
+
 /// One resource, as it goes onto the wire. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
@@ -29,12 +31,15 @@ pub struct Snapshot {
     pub revision: Revision,
     /// By type URL. A type that is absent is empty.
     pub types: BTreeMap<Arc<str>, Arc<Resources>>,
+    /// By type URL, names whose absence may be the server's ignorance and not a deletion: see [`Builder::uncertain`].
+    pub uncertain: BTreeMap<Arc<str>, Interest>,
 }
 
 /// Collects a [`Snapshot`].
 #[derive(Debug, Default)]
 pub struct Builder {
     types: BTreeMap<Arc<str>, Arc<Resources>>,
+    uncertain: BTreeMap<Arc<str>, Interest>,
 }
 
 impl Resource {
@@ -89,6 +94,13 @@ impl Builder {
         self
     }
 
+    /// Says that these names may exist although they are not in the snapshot: the server lost sight of them over a restart. A client that comes back with one of
+    /// them is not told that it is gone. Delta only: a full state-of-the-world response has no way to say so. Does not count for [`Builder::build`]'s revision.
+    pub fn uncertain(&mut self, type_url: &str, names: Interest) -> &mut Self {
+        self.uncertain.insert(type_url.into(), names);
+        self
+    }
+
     /// The snapshot, whose revision is the hash of all names and versions.
     #[must_use]
     pub fn build(self) -> Snapshot {
@@ -108,7 +120,7 @@ impl Builder {
     /// The snapshot at a revision that the caller has from elsewhere.
     #[must_use]
     pub fn build_at(self, revision: Revision) -> Snapshot {
-        Snapshot { revision, types: self.types }
+        Snapshot { revision, types: self.types, uncertain: self.uncertain }
     }
 }
 

@@ -37,8 +37,8 @@ impl<H: Handler> Server<H> {
     /// To be added to `tonic::service::Routes`.
     #[must_use]
     pub fn into_service(self) -> AggregatedDiscoveryServiceServer<Self> {
-        let message = self.limits.message;
-        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(message).max_encoding_message_size(message)
+        let Limits { request, response, .. } = self.limits;
+        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(request).max_encoding_message_size(response)
     }
 
     fn start<S: Half>(&self, request: Request<Streaming<S::Request>>) -> Result<Response<Responses<S::Response>>, Status> {
@@ -116,6 +116,9 @@ impl<S: Half> Session<S> {
         loop {
             if outbound.is_none() {
                 outbound = self.half.poll();
+                for event in self.half.take_current() {
+                    self.observer.tell(event);
+                }
             }
             tokio::select! {
                 biased;
@@ -147,7 +150,7 @@ impl<S: Half> Session<S> {
     /// Reads the first request and lets the handler decide.
     async fn open(&mut self, handler: &impl Handler, peer: Peer) -> Result<Option<(Snapshots, S::Request)>, Status> {
         let Some(first) = self.requests.message().await? else { return Ok(None) };
-        let node = S::node(&first).cloned().ok_or_else(|| refused(&Violation::NoNode))?;
+        let node = S::node(&first).cloned().ok_or(Violation::NoNode).and_then(named).map_err(|violation| refused(&violation))?;
         let subscription = handler.open(peer, Arc::new(node)).await?;
         self.observer.0 = subscription.observer;
         if subscription.announce_revisions {
@@ -184,13 +187,24 @@ impl Drop for Observed {
     }
 }
 
+/// A node whose names can be logged and remembered: `workload.namespace` twice and an address fit well.
+pub(super) fn named(node: Node) -> Result<Node, Violation> {
+    const LIMIT: usize = 1024;
+    for (field, text) in [("id", &node.id), ("cluster", &node.cluster)] {
+        if text.len() > LIMIT {
+            return Err(Violation::Node { field, limit: LIMIT });
+        }
+    }
+    Ok(node)
+}
+
 fn draining() -> Status {
     Status::unavailable("the server is shutting down; come back")
 }
 
 fn refused(violation: &Violation) -> Status {
     match violation {
-        Violation::NoType | Violation::NoNode => Status::invalid_argument(violation.to_string()),
+        Violation::NoType | Violation::NoNode | Violation::Node { .. } => Status::invalid_argument(violation.to_string()),
         Violation::Types { .. } | Violation::Names { .. } => Status::resource_exhausted(violation.to_string()),
     }
 }
@@ -206,6 +220,7 @@ pub(super) trait Half: Send + 'static {
     fn feed(&mut self, snapshot: Arc<Snapshot>);
     fn request(&mut self, request: Self::Request) -> Result<Vec<Event>, Violation>;
     fn poll(&mut self) -> Option<(Self::Response, Event)>;
+    fn take_current(&mut self) -> Vec<Event>;
 }
 
 macro_rules! half {
@@ -236,6 +251,10 @@ macro_rules! half {
 
             fn poll(&mut self) -> Option<(Self::Response, Event)> {
                 self.poll()
+            }
+
+            fn take_current(&mut self) -> Vec<Event> {
+                self.take_current()
             }
         }
     };

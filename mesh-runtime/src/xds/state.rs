@@ -83,6 +83,11 @@ impl Server {
         Ok(events)
     }
 
+    /// What the last look found to be current.
+    pub(super) fn take_current(&mut self) -> Vec<Event> {
+        self.provider.take_current()
+    }
+
     /// The next response, if there is anything to say.
     pub(super) fn poll(&mut self) -> Option<(DeltaDiscoveryResponse, Event)> {
         let answer = self.provider.poll()?;

@@ -63,6 +63,14 @@ fn targets(spec: &AuthorizationPolicy, checks: &mut Checks) {
         checks.selector("selector.matchLabels", &selector.match_labels);
         checks.selects_nothing_special("selector", &selector.match_labels);
     }
+    // A policy that is accepted and not enforced would be worse than none.
+    let unsupported = |checks: &mut Checks| checks.error(None, "targetRefs are not supported by this mesh yet", "use selector");
+    if spec.target_ref.is_some() {
+        checks.field("targetRef", unsupported);
+    }
+    if !spec.target_refs.is_empty() {
+        checks.field("targetRefs", unsupported);
+    }
     if spec.target_refs.len() > 16 {
         checks.field("targetRefs", |checks| checks.error(shown(spec.target_refs.len()), "at most 16", "split the policy"));
     }

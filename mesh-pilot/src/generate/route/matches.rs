@@ -41,7 +41,7 @@ fn here(context: &Context<'_>, matcher: &HttpMatch) -> bool {
     let gateway = matcher.gateways.is_empty() || matcher.gateways.iter().any(|name| context.gateways.contains(&name.as_str()));
     let port = matcher.port.is_none_or(|port| port == context.port);
     let namespace = matcher.source_namespace.is_empty() || matcher.source_namespace == context.scope.namespace.as_str();
-    gateway && port && namespace && selects(&matcher.source_labels, &context.scope.labels)
+    gateway && port && namespace && selects(&matcher.source_labels, context.world.labels(context.scope))
 }
 
 /// `None`: it asks for a JWT's claim, and no filter provides any: it can never match.

@@ -16,6 +16,8 @@ pub(crate) fn offer(istio_alpn: bool, setting: UpstreamProtocol, protocol: Proto
         (true, Protocol::Http1) => Offer::IstioHttp1,
         (true, Protocol::Http2) => Offer::IstioHttp2,
         _ if setting == UpstreamProtocol::Auto => Offer::Auto,
-        _ => Offer::Configured,
+        (_, Protocol::Http1) => Offer::Http1,
+        (_, Protocol::Http2) => Offer::Http2,
+        (_, Protocol::Auto) => Offer::Configured,
     }
 }

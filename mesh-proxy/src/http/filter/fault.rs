@@ -13,7 +13,7 @@ use crate::{
         Matched,
         facts::{Repeated, header_matches},
     },
-    snapshot::{Abort, Fault, FilterOverride},
+    snapshot::{Abort, Delay, Fault, FilterOverride, Percent},
 };
 
 /// What happens to this request.
@@ -52,9 +52,41 @@ pub(super) fn draw(
     if fault.max_active.is_some_and(|most| scope.flight.worker.active_faults.get() >= most) {
         return None;
     }
-    let delay = fault.delay.filter(|(share, _)| share.hits(rand::random())).map(|(_, delay)| delay);
-    let abort = fault.abort.filter(|(share, _)| share.hits(rand::random())).map(|(_, abort)| abort);
+    let delay = fault.delay.and_then(|(share, delay)| match delay {
+        Delay::Fixed(delay) => share.hits(rand::random()).then_some(delay),
+        Delay::ByHeader => {
+            let asked = number(call, "x-envoy-fault-delay-request")?;
+            at_most(share, call, "x-envoy-fault-delay-request-percentage").hits(rand::random()).then_some(Duration::from_millis(asked))
+        }
+    });
+    let abort = fault.abort.and_then(|(share, abort)| match abort {
+        Abort::ByHeader => {
+            let abort = asked_abort(call)?;
+            at_most(share, call, "x-envoy-fault-abort-request-percentage").hits(rand::random()).then_some(abort)
+        }
+        abort => share.hits(rand::random()).then_some(abort),
+    });
     (delay.is_some() || abort.is_some()).then_some(Drawn { delay, abort })
+}
+
+/// What the caller asks to be answered with.
+fn asked_abort(call: &Call) -> Option<Abort> {
+    let status = number(call, "x-envoy-fault-abort-request").and_then(|status| u16::try_from(status).ok());
+    if let Some(status) = status.filter(|status| (200..600).contains(status)) {
+        return StatusCode::from_u16(status).ok().map(Abort::Http);
+    }
+    let code = number(call, "x-envoy-fault-abort-grpc-request")?;
+    u32::try_from(code).ok().map(Abort::Grpc)
+}
+
+/// The caller may ask for fewer faults than are configured, never for more.
+fn at_most(share: Percent, call: &Call, header: &str) -> Percent {
+    let asked = number(call, header).and_then(|asked| u32::try_from(asked).ok()).unwrap_or(u32::MAX);
+    Percent { numerator: share.numerator.min(asked), ..share }
+}
+
+fn number(call: &Call, header: &str) -> Option<u64> {
+    call.headers.get(header)?.to_str().ok()?.parse().ok()
 }
 
 /// Waits and fails as drawn.
@@ -70,6 +102,8 @@ pub(super) async fn inject(drawn: Drawn, scope: &mut Scope<'_>) -> Verdict {
     let (status, grpc) = match abort {
         Abort::Http(status) => (status, None),
         Abort::Grpc(code) => (http_status_of(code), Some(code)),
+        // Drawn as one of the others.
+        Abort::ByHeader => return Verdict::Continue,
     };
     let reply = LocalReply::new(status, "fault filter abort", "fault_filter_abort").flagged(Flags::FAULT_INJECTED);
     Verdict::Respond(Answer::Local(LocalReply { grpc, ..reply }))

@@ -11,8 +11,9 @@ use prost::Message as _;
 use super::{Scope, Verdict};
 use crate::{
     http::{flight::Flight, request::Call},
-    peer::Workload,
-    snapshot::PeerMetadata,
+    peer::{KnownPeers, Workload},
+    plan::Matched,
+    snapshot::{PeerMetadata, Propagation, Snapshot},
 };
 
 /// The header with the metadata.
@@ -31,25 +32,37 @@ pub struct PeerMetadataHeaders {
 }
 
 /// Learns who asks, and tells who we are.
-pub(super) fn request(settings: PeerMetadata, call: &mut Call, scope: &mut Scope<'_>) -> Verdict {
+pub(super) fn request(settings: PeerMetadata, matched: Option<&Matched>, call: &mut Call, scope: &mut Scope<'_>) -> Verdict {
     if settings.downstream_discovery {
-        scope.flight.info.peer_workload = take(&mut call.headers);
+        scope.flight.info.peer_workload = take(&mut call.headers, &scope.flight.worker.known_peers);
     }
-    if settings.upstream_propagation {
+    if reaches(settings.upstream_propagation, matched, scope.snapshot) {
         tell(&mut call.headers, scope.flight);
     }
     Verdict::Continue
 }
 
 /// Learns who answers, and tells who we are to those who told us.
-pub(super) fn response(settings: PeerMetadata, asked: bool, headers: &mut HeaderMap, flight: &mut Flight) {
+pub(super) fn response(settings: PeerMetadata, matched: Option<&Matched>, asked: bool, headers: &mut HeaderMap, flight: &mut Flight) {
     if settings.upstream_discovery
-        && let Some(workload) = take(headers)
+        && let Some(workload) = take(headers, &flight.worker.known_peers)
     {
         flight.info.peer_workload = Some(workload);
     }
-    if settings.downstream_propagation && asked {
+    if asked && reaches(settings.downstream_propagation, matched, &flight.worker.snapshot()) {
         tell(headers, flight);
+    }
+}
+
+/// Whether who we are is told to those who serve this route.
+fn reaches(propagation: Propagation, matched: Option<&Matched>, snapshot: &Snapshot) -> bool {
+    match propagation {
+        Propagation::Nobody => false,
+        Propagation::All => true,
+        Propagation::Mesh => {
+            let cluster = matched.and_then(|matched| matched.cluster(snapshot)).and_then(|slot| snapshot.cluster(slot));
+            !cluster.is_some_and(|cluster| cluster.external)
+        }
     }
 }
 
@@ -61,14 +74,18 @@ fn tell(headers: &mut HeaderMap, flight: &Flight) {
 }
 
 /// Reads and removes the peer's headers.
-fn take(headers: &mut HeaderMap) -> Option<Arc<Workload>> {
+fn take(headers: &mut HeaderMap, known: &KnownPeers) -> Option<Arc<Workload>> {
     headers.remove(ID);
     let value = headers.remove(NAME)?;
     if value.len() > MAX_BYTES {
         return None;
     }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok()?;
-    workload(&Struct::decode(&bytes[..]).ok()?).map(Arc::new)
+    known.workload(value.as_bytes(), read)
+}
+
+fn read(header: &[u8]) -> Option<Workload> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(header).ok()?;
+    workload(&Struct::decode(&bytes[..]).ok()?)
 }
 
 fn workload(metadata: &Struct) -> Option<Workload> {

@@ -19,6 +19,7 @@ use super::{
         body::{RequestBody, UpBody},
         filter,
         flight::Flight,
+        request::Kind,
     },
     Prepared, Scene, prepare,
 };
@@ -90,7 +91,7 @@ pub(super) async fn attempt(scene: &Scene<'_>, target: Target<'_>, prepared: &mu
     let transport = connect::transport_of(cluster, endpoint);
     // A switch of protocols takes the connection over; HTTP/1 is what can be taken over whatever ALPN would say.
     let protocol = match Protocol::of(cluster.protocol, call.version) {
-        Protocol::Auto if call.upgrade.is_some() => Protocol::Http1,
+        Protocol::Auto if call.kind != Kind::Plain => Protocol::Http1,
         protocol => protocol,
     };
     let offer = filter::offer(prepared.istio_alpn, cluster.protocol, protocol, transport);
@@ -105,7 +106,7 @@ pub(super) async fn attempt(scene: &Scene<'_>, target: Target<'_>, prepared: &mu
     let worker = &scene.conn.worker;
     let to = Destination { contexts: &worker.tls, cluster, endpoint, want };
     let sending = worker.pools.send(to, request);
-    let result = within(prepared, flight.body(), sending).await;
+    let result = within(prepared, (flight.body(), scene.conn.buffer_limit), sending).await;
     match result {
         // Our own body failed: the client broke off.
         Err(_) if flight.body().is_some_and(RequestBody::has_failed) => Err(Failure::Downstream),
@@ -116,7 +117,7 @@ pub(super) async fn attempt(scene: &Scene<'_>, target: Target<'_>, prepared: &mu
 /// Waits for `sending` within the request's and the try's limits.
 async fn within(
     prepared: &Prepared,
-    body: Option<&RequestBody>,
+    (body, buffer_limit): (Option<&RequestBody>, usize),
     sending: impl Future<Output = Result<Sent, Failure>>,
 ) -> Result<Sent, Failure> {
     let timing = prepared.timing;
@@ -127,6 +128,10 @@ async fn within(
     poll_fn(|cx| {
         if let Poll::Ready(result) = sending.as_mut().poll(cx) {
             return Poll::Ready(result);
+        }
+        if let Some(body) = body {
+            // The limits run from the request's end, which comes even while there is no connection to send it on.
+            let _ = body.poll_ahead(cx, buffer_limit);
         }
         while timer.as_mut().poll(cx).is_ready() {
             let Some((at, failure)) = timing.next(start, body) else { return Poll::Pending };

@@ -12,8 +12,9 @@ use super::{
         body::RequestBody,
         filter::{Admitted, edit_request},
         flight::Flight,
+        headers::append_to_list,
         reply::Limits,
-        request::Call,
+        request::{Call, Kind},
     },
     Scene,
 };
@@ -34,9 +35,7 @@ pub(crate) struct Prepared {
     pub(crate) hash: Option<u64>,
     pub(crate) set_cookie: Option<String>,
     pub(crate) timing: Timing,
-    /// The protocol to switch to.
-    pub(crate) upgrade: Option<Arc<str>>,
-    pub(crate) is_connect: bool,
+    pub(crate) kind: Kind,
     /// The authority becomes the endpoint's hostname.
     pub(crate) auto_host: bool,
     /// Endpoints are told which try it is.
@@ -84,7 +83,7 @@ pub(super) fn prepare(
     let tls = connection.tls.as_ref();
     let hashed = plan::hash_key(&settings.hash_policy, Some(&call.facts(tls)), connection.remote, connection.local);
     let retry = Retry::of(settings.retry.as_ref(), &call.facts(tls));
-    let timing = timing(settings, &call, flight);
+    let mut timing = timing(settings, &call, flight);
     for name in retry::REQUEST_HEADERS.into_iter().chain(TIMEOUT_HEADERS) {
         call.headers.remove(name);
     }
@@ -98,14 +97,18 @@ pub(super) fn prepare(
     {
         call.headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(expected));
     }
+    if call.kind != Kind::Plain {
+        // A switched connection is bounded by its idle time only.
+        timing.timeout = None;
+        timing.request = None;
+    }
     let copy = (!settings.mirrors.is_empty()).then(|| call.clone());
-    let is_connect = call.method == http::Method::CONNECT;
-    let upgrade = call.upgrade.clone();
+    let kind = call.kind.clone();
     let auto_host = matches!(host_rewrite(matched, settings), Some(HostRewrite::Auto));
     let plan::HashKey { hash, set_cookie } = hashed;
     let call = Some(call);
     let attempt_count = matched.virtual_host.attempt_count_in_request;
-    Ok(Prepared { call, router, istio_alpn, retry, hash, set_cookie, timing, upgrade, is_connect, auto_host, attempt_count, copy })
+    Ok(Prepared { call, router, istio_alpn, retry, hash, set_cookie, timing, kind, auto_host, attempt_count, copy })
 }
 
 /// Header edits that apply, in the order in which they do: most specific first, unless the table says otherwise.
@@ -147,18 +150,12 @@ fn host_rewrite<'a>(matched: &'a Matched, settings: &'a Forward) -> Option<&'a H
 pub(super) fn replace_host(settings: &Forward, call: &mut Call, new: HeaderValue) {
     let Ok(old) = HeaderValue::from_str(&call.authority) else { return };
     if settings.append_x_forwarded_host && old != new {
-        let before = call.headers.get(FORWARDED_HOST).map(HeaderValue::as_bytes).unwrap_or_default();
-        let joined = if before.is_empty() { old.clone() } else { joined(before, &old) };
-        call.headers.insert(FORWARDED_HOST, joined);
+        append_to_list(&mut call.headers, FORWARDED_HOST, &old);
     }
     if old != new {
         call.headers.insert(ORIGINAL_HOST, old);
     }
     call.set_authority(new);
-}
-
-fn joined(before: &[u8], value: &HeaderValue) -> HeaderValue {
-    HeaderValue::from_bytes(&[before, value.as_bytes()].join(&b","[..])).unwrap_or_else(|_| value.clone())
 }
 
 fn rewrite_path(matched: &Matched, settings: &Forward, call: &mut Call) -> Result<(), LocalReply> {
@@ -184,11 +181,6 @@ fn timing(settings: &Forward, call: &Call, flight: &Flight) -> Timing {
         duration: set(settings.max_stream_duration),
         request: set(flight.hcm.request_timeout),
     };
-    if call.upgrade.is_some() {
-        // A switched connection is bounded by its idle time only.
-        timing.timeout = None;
-        timing.request = None;
-    }
     if flight.info.is_grpc
         && let Some(most) = settings.grpc_timeout_max
         && let Some(asked) = call.headers.get("grpc-timeout").and_then(grpc_timeout)

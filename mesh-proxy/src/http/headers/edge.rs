@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{super::request::Call, remove_hop_by_hop};
+use super::{
+    super::request::{Call, Kind},
+    append_to_list, remove_hop_by_hop,
+};
 use crate::{
     info::ConnectionInfo,
     snapshot::{Hcm, RouteTable},
@@ -54,17 +57,17 @@ pub(crate) fn client_address(headers: &HeaderMap, hcm: &Hcm, connection: &Connec
     forwarded_for(headers, skip).map_or(connection.remote, |ip| SocketAddr::new(ip, 0))
 }
 
-/// The address `skip` places from the right of `x-forwarded-for`.
+/// The address `skip` places from the right of `x-forwarded-for`. Whatever stands left of it, it counts: only the left can be
+/// forged, and nothing forged may change which place is looked at.
 fn forwarded_for(headers: &HeaderMap, skip: usize) -> Option<IpAddr> {
-    let values = headers.get_all(X_FORWARDED_FOR);
-    let texts: Vec<&str> = values.iter().filter_map(|value| value.to_str().ok()).collect();
-    let entry = texts.iter().rev().flat_map(|text| text.rsplit(',')).nth(skip)?;
-    entry.trim().parse().ok()
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let entry = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).nth(skip)?;
+    std::str::from_utf8(entry).ok()?.trim().parse().ok()
 }
 
 /// Edits a request that has just come in.
 pub(crate) fn receive(call: &mut Call, hcm: &Hcm, table: Option<&RouteTable>, connection: &ConnectionInfo, local_address: IpAddr) {
-    remove_hop_by_hop(&mut call.headers, call.upgrade.is_some());
+    remove_hop_by_hop(&mut call.headers, call.kind != Kind::Plain);
     // We answer `expect: 100-continue` ourselves.
     if call.headers.contains_key(http::header::EXPECT) {
         call.headers.remove(http::header::EXPECT);
@@ -102,7 +105,11 @@ pub(crate) fn receive(call: &mut Call, hcm: &Hcm, table: Option<&RouteTable>, co
 fn trust(headers: &mut HeaderMap, hcm: &Hcm, table: Option<&RouteTable>, client: IpAddr) {
     const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
     let addresses: usize = headers.get_all(X_FORWARDED_FOR).iter().map(|value| value.as_bytes().split(|b| *b == b',').count()).sum();
-    let certain = if hcm.use_remote_address { addresses == 0 } else { addresses == 1 };
+    let certain = if hcm.use_remote_address {
+        addresses == 0
+    } else {
+        addresses == 1 && hcm.xff_trusted_hops == 0 && forwarded_for(headers, 0).is_some()
+    };
     if certain && hcm.internal_networks.iter().any(|network| network.contains(&client)) {
         headers.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
         return;
@@ -134,11 +141,9 @@ fn is_localhost(address: IpAddr) -> bool {
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, address: IpAddr) {
-    let value = match headers.get(X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-        Some(before) if !before.is_empty() => format!("{before},{address}"),
-        _ => address.to_string(),
-    };
-    set(headers, X_FORWARDED_FOR, &value);
+    if let Ok(value) = HeaderValue::try_from(address.to_string()) {
+        append_to_list(headers, X_FORWARDED_FOR, &value);
+    }
 }
 
 fn request_id(headers: &mut HeaderMap, hcm: &Hcm) {
@@ -179,6 +184,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -196,5 +203,26 @@ mod tests {
         for (skip, expected) in cases {
             assert_eq!(forwarded_for(&headers, skip), expected.map(IpAddr::from), "{skip}");
         }
+    }
+
+    #[test]
+    fn what_a_client_forges_moves_no_place() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 1.1.1.1").unwrap());
+        let cases = [(0, Some([1, 1, 1, 1])), (1, None), (2, Some([10, 0, 0, 1]))];
+        for (skip, expected) in cases {
+            assert_eq!(forwarded_for(&headers, skip), expected.map(IpAddr::from), "{skip}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_appended_to_all_lines() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"10.0.0.1\xff").unwrap());
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("2.2.2.2"));
+        mark_internal(&mut headers, [3, 3, 3, 3].into());
+        let lines: Vec<&[u8]> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(lines, [&b"10.0.0.1\xff,2.2.2.2,3.3.3.3"[..]]);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::append_to_list;
 use crate::{
     info::PeerTls,
     snapshot::{Xfcc, XfccMode},
@@ -31,15 +32,19 @@ pub(crate) fn forward_client_certificate(headers: &mut HeaderMap, settings: Xfcc
         XfccMode::AppendForward => true,
         XfccMode::SanitizeSet => false,
     };
-    let element = element(settings, tls);
-    let before = headers.get(NAME).and_then(|value| value.to_str().ok()).filter(|_| append);
-    let value = before.map_or_else(|| element.clone(), |before| format!("{before},{element}"));
-    match HeaderValue::try_from(value) {
-        Ok(value) => {
-            headers.insert(NAME, value);
+    let made = || HeaderValue::try_from(element(settings, tls)).ok();
+    let element = match tls.xfcc.get_or_init(|| (settings, made())) {
+        (made_for, element) if *made_for == settings => element.clone(),
+        // The connection is older than its settings.
+        _ => made(),
+    };
+    match element {
+        Some(element) if append => append_to_list(headers, NAME, &element),
+        Some(element) => {
+            headers.insert(NAME, element);
         }
         // A certificate with a name that is no header value: nobody is believed to be behind it.
-        Err(_) => {
+        None => {
             headers.remove(NAME);
         }
     }
@@ -94,4 +99,65 @@ fn percent_encoded_pem(der: &[u8]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn repeated_lines_are_kept() {
+        let tls = PeerTls {
+            peer_id: None,
+            peer_uris: Arc::default(),
+            peer_dns: Arc::default(),
+            peer_subject: None,
+            peer_certificate: Some(b"der".to_vec().into()),
+            verified: true,
+            local_uri: Some("spiffe://a".into()),
+            version: "TLSv1.3",
+            cipher: "",
+            alpn: None,
+            xfcc: std::sync::OnceLock::new(),
+        };
+        let settings = Xfcc { mode: XfccMode::AppendForward, ..Xfcc::default() };
+        let mut headers = HeaderMap::new();
+        headers.append(NAME, HeaderValue::from_bytes(b"Hash=1\xff").unwrap());
+        headers.append(NAME, HeaderValue::from_static("Hash=2"));
+        forward_client_certificate(&mut headers, settings, Some(&tls));
+        let lines: Vec<&[u8]> = headers.get_all(NAME).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with(b"Hash=1\xff,Hash=2,By=spiffe://a;Hash="), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_said_of_a_peer_is_made_once_for_the_settings_in_force() {
+        let tls = PeerTls {
+            peer_id: None,
+            peer_uris: Arc::from(["spiffe://b".into()]),
+            peer_dns: Arc::default(),
+            peer_subject: None,
+            peer_certificate: Some(b"der".to_vec().into()),
+            verified: true,
+            local_uri: None,
+            version: "TLSv1.3",
+            cipher: "",
+            alpn: None,
+            xfcc: std::sync::OnceLock::new(),
+        };
+        let told = |settings| {
+            let mut headers = HeaderMap::new();
+            forward_client_certificate(&mut headers, settings, Some(&tls));
+            headers.remove(NAME).unwrap()
+        };
+        let settings = Xfcc { mode: XfccMode::SanitizeSet, ..Xfcc::default() };
+        let [first, second] = [told(settings), told(settings)];
+        assert_eq!(first.as_bytes().as_ptr(), second.as_bytes().as_ptr(), "the same bytes");
+        let changed = told(Xfcc { uri: true, ..settings });
+        assert_eq!(changed.as_bytes(), [first.as_bytes(), b";URI=spiffe://b"].concat());
+    }
 }

@@ -35,6 +35,7 @@ fn peer(uri: &str, verified: bool) -> PeerTls {
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384",
         alpn: None,
+        xfcc: std::sync::OnceLock::new(),
     }
 }
 

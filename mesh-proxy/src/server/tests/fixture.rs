@@ -140,9 +140,12 @@ pub(super) fn net(config: Config) -> Net {
 }
 
 pub(super) fn net_of(workers: usize, config: Config) -> Net {
+    net_with(Options { workers, ..Options::default() }, config)
+}
+
+pub(super) fn net_with(options: Options, config: Config) -> Net {
     mesh_runtime::tls::install_provider();
     let seen = Recorder::default();
-    let options = Options { workers, ..Options::default() };
     let plane = DataPlane::start(options, Arc::new(seen.clone())).unwrap();
     let failed = plane.apply(Arc::new(snapshot(config)));
     assert!(failed.is_empty(), "{failed:?}");

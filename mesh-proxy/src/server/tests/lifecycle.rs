@@ -71,13 +71,56 @@ async fn a_removed_listener_drains() {
     let address = net.address();
     let mut client = client1(&net).await;
     assert_eq!(read(client.send_request(get("/")).await.unwrap()).await.status, 200);
-    assert!(net.plane.apply(Arc::new(Snapshot { generation: 2, ..Snapshot::default() })).is_empty());
+    let clusters = |snapshot: &Snapshot| (snapshot.clusters.clone(), snapshot.cluster_names.clone());
+    let (clusters, cluster_names) = clusters(&net.plane.snapshot());
+    let without = Snapshot { generation: 2, clusters, cluster_names, ..Snapshot::default() };
+    assert!(net.plane.apply(Arc::new(without)).is_empty());
     assert!(net.plane.listeners().is_empty());
-    net.seen.all_closed().await;
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         assert!(std::time::Instant::now() < deadline, "the socket does not close");
     }
+    client.ready().await.unwrap();
+    let answer = read(client.send_request(get("/")).await.unwrap()).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, "close"), "an idle connection is told, not cut");
+    net.seen.all_closed().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_a_removed_listener_does_not_hold_up_the_end() {
+    let net = net(config(http_chain(hcm(vec![route("/", |_| {})])), vec![cluster(&[])]));
+    let mut client = client1(&net).await;
+    assert_eq!(read(client.send_request(get("/")).await.unwrap()).await.status, 503);
+    let silent = tokio::net::TcpStream::connect(net.address()).await.unwrap();
+    assert!(net.plane.apply(Arc::new(Snapshot { generation: 2, ..Snapshot::default() })).is_empty());
+    let start = std::time::Instant::now();
+    net.plane.drain(Duration::from_secs(20)).await;
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    drop((client, silent));
+}
+
+#[tokio::test]
+async fn an_orderly_end_waits_a_moment_for_idle_connections() {
+    let tasks = Tasks::new("backend");
+    let backend = echo(&tasks).await;
+    let net = net(config(http_chain(hcm(vec![route("/", |_| {})])), vec![cluster(&[backend])]));
+    let (mut idle, mut late) = (client1(&net).await, client1(&net).await);
+    let silent = tokio::net::TcpStream::connect(net.address()).await.unwrap();
+    for client in [&mut idle, &mut late] {
+        assert_eq!(read(client.send_request(get("/")).await.unwrap()).await.header("connection"), "");
+        client.ready().await.unwrap();
+    }
+    let Net { plane, tasks: running, .. } = net;
+    let start = std::time::Instant::now();
+    let asking = async {
+        // The drain has begun: nothing is listened on any more.
+        until(|| plane.listeners().is_empty().then_some(())).await;
+        read(late.send_request(get("/")).await.unwrap()).await
+    };
+    let (answer, ()) = tokio::join!(asking, plane.drain(Duration::from_secs(20)));
+    assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop((running, idle, silent));
 }
 
 #[tokio::test]
@@ -128,6 +171,18 @@ async fn what_does_not_end_is_forced() {
     assert!(answer.is_err());
     assert_eq!(seen.request(0).await.flags, "DC");
     drop(running);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_forced_too() {
+    let mut config = config(http_chain(hcm(vec![route("/", |_| {})])), vec![cluster(&[])]);
+    config.edit = Box::new(|listener| listener.inspectors.http = true);
+    let net = net(config);
+    let mut silent = tokio::net::TcpStream::connect(net.address()).await.unwrap();
+    until(|| (net.plane.listeners()[0].connections == 1).then_some(())).await;
+    net.plane.drain(Duration::from_millis(20)).await;
+    assert_eq!(net.seen.refused(0).await, "drained");
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

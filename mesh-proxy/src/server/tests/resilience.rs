@@ -106,11 +106,52 @@ async fn timeouts_are_504_ut() {
 }
 
 #[tokio::test]
+async fn timeouts_run_while_there_is_no_connection_for_a_body() {
+    let tasks = Tasks::new("backend");
+    let limit = Some(Duration::from_millis(100));
+    let mut limited = cluster(&[hanging(&tasks).await]);
+    limited.breakers = Breakers { max_connections: 1, ..limited.breakers };
+    let routes = vec![route("/whole", move |forward| forward.timeout = limit), route("/", |_| {})];
+    let net = net_of(1, config(http_chain(hcm(routes)), vec![limited]));
+    let mut first = client1(&net).await;
+    let occupying = first.send_request(get("/"));
+    net.tasks.spawn("first", async move {
+        let _ = occupying.await;
+    });
+    let snapshot = net.plane.snapshot();
+    let load = &snapshot.cluster(ClusterSlot(0)).unwrap().state.load[0];
+    until(|| (load.requests.load(SeqCst) == 1).then_some(())).await;
+    let mut client = client1(&net).await;
+    for _ in 0..2 {
+        let request = Request::post("/whole").header("host", "a").body(Full::from("whole")).unwrap();
+        client.ready().await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(10), client.send_request(request)).await.expect("the timeout runs");
+        let answer = read(answer.unwrap()).await;
+        assert_eq!((answer.status, answer.header("connection")), (504, ""));
+    }
+    assert_eq!(net.seen.request(1).await.received, 5);
+}
+
+#[tokio::test]
+async fn what_was_read_ahead_is_sent() {
+    let tasks = Tasks::new("backend");
+    let net = net(config(http_chain(hcm(vec![route("/", retrying(retry_policy("connect-failure", 3)))])), {
+        vec![cluster(&[refusing().await, echo(&tasks).await])]
+    }));
+    let body = "x".repeat(100_000);
+    for _ in 0..4 {
+        let request = Request::post("/").header("host", "a").body(Full::from(body.clone())).unwrap();
+        let answer = http1(&net, request).await;
+        assert_eq!((answer.status, answer.body.len()), (200, "POST / HTTP/1.1 ".len() + body.len()));
+    }
+}
+
+#[tokio::test]
 async fn faults_delay_and_abort() {
     let tasks = Tasks::new("backend");
     let delay = Duration::from_millis(50);
     let fault = Fault {
-        delay: Some((Percent::ALWAYS, delay)),
+        delay: Some((Percent::ALWAYS, crate::snapshot::Delay::Fixed(delay))),
         abort: Some((Percent::ALWAYS, Abort::Http(StatusCode::IM_A_TEAPOT))),
         ..Fault::default()
     };

@@ -98,9 +98,15 @@ impl Shared {
         self.sender.is_closed()
     }
 
+    /// How many more requests may go on it.
+    pub(super) fn room(&self) -> usize {
+        let left = if self.most == 0 { u32::MAX } else { self.most.saturating_sub(self.served.get()) };
+        self.most_at_once.saturating_sub(self.active.get()).min(left as usize)
+    }
+
     /// Whether one more request may go on it. If the peer allows fewer at once, h2 queues it.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        self.active.get() < self.most_at_once && (self.most == 0 || self.served.get() < self.most) && !self.is_too_old(now)
+        self.room() > 0 && !self.is_too_old(now)
     }
 
     /// No longer wanted: closed, or idle for too long, or too old and idle.

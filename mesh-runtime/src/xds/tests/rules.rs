@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use mesh_proto::envoy::config::core::v3::Node;
 use mesh_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use mesh_proto::google::rpc::Status;
 use mesh_proto::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET};
 
-use super::super::server::{Limits, Violation};
-use super::super::{Event, Interest, sotw, state};
+use super::super::server::{Limits, Violation, named};
+use super::super::{Event, Interest, Snapshot, sotw, state};
 use super::simulation::{BAD, Content, Delta, NAMES, Pair, Simulation, Sotw, resource, snapshot};
 
 fn delta(type_url: &str, subscribe: &[&str]) -> DeltaDiscoveryRequest {
@@ -284,9 +286,64 @@ fn sotw_answers_a_newly_subscribed_name_and_ignores_stale_requests() {
 
 #[test]
 fn what_a_peer_can_make_us_remember_is_bounded() {
-    let mut server = state::Server::new(Limits { names: 2, types: 1, message: 1 });
+    let mut server = state::Server::new(Limits { names: 2, types: 1, ..Limits::default() });
     assert_eq!(server.request(delta("", &[])), Err(Violation::NoType));
     server.request(delta(ROUTE, &["a", "b"])).unwrap();
     assert_eq!(server.request(delta(LISTENER, &[])), Err(Violation::Types { limit: 1 }));
     assert_eq!(server.request(delta(ROUTE, &["c"])), Err(Violation::Names { type_url: ROUTE.into(), limit: 2 }));
+}
+
+#[test]
+fn a_peers_words_are_bounded() {
+    let mut server = delta_server(&[(ROUTE, "a", 1)]);
+    server.request(delta(ROUTE, &["a"])).unwrap();
+    let (response, _) = server.poll().unwrap();
+    let error = Status { code: 3, message: "\u{e4}".repeat(1 << 20), details: vec![] };
+    let nack = DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail: Some(error), ..delta(ROUTE, &[]) };
+    let events = server.request(nack).unwrap();
+    let [Event::Nack { message, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(message.len(), 4096);
+
+    assert!(Limits::default().request <= 4 << 20, "a peer sends names, not resources");
+    let node = |bytes: usize| Node { id: "x".repeat(bytes), ..Node::default() };
+    assert!(named(node(1024)).is_ok());
+    assert_eq!(named(node(1025)), Err(Violation::Node { field: "id", limit: 1024 }));
+}
+
+/// A server that lost sight of `a` (and perhaps more) over a restart.
+fn forgetful(uncertain: Option<Interest>, revision: &str) -> Arc<Snapshot> {
+    let mut builder = Snapshot::builder();
+    builder.insert(ROUTE, resource(ROUTE, "b", 1));
+    if let Some(names) = uncertain {
+        builder.uncertain(ROUTE, names);
+    }
+    Arc::new(builder.build_at(revision.parse().unwrap()))
+}
+
+#[test]
+fn what_the_server_lost_sight_of_is_not_told_to_be_gone() {
+    let versions = [("a", "1"), ("c", "1")].map(|(name, version)| (name.to_owned(), version.to_owned()));
+    for (subscribe, uncertain, gone) in
+        [(&["*"][..], Interest::names(["a"]), &["c"][..]), (&["*"], Interest::All, &[]), (&["a", "b", "c"], Interest::names(["a"]), &["c"])]
+    {
+        let mut server = state::Server::new(Limits::default());
+        server.feed(forgetful(Some(uncertain), "1"));
+        let resume = DeltaDiscoveryRequest { initial_resource_versions: versions.clone().into(), ..delta(ROUTE, subscribe) };
+        server.request(resume).unwrap();
+        assert_eq!(said(&mut server), [(ROUTE.into(), names(&["b"]), names(gone))]);
+        // Once the server is sure again, what is gone is gone.
+        server.feed(forgetful(None, "2"));
+        let rest: Vec<&str> = ["a", "c"].into_iter().filter(|name| !gone.contains(name)).collect();
+        assert_eq!(said(&mut server), [(ROUTE.into(), vec![], names(&rest))]);
+    }
+}
+
+#[test]
+fn what_this_stream_was_given_is_told_to_be_gone_even_by_an_uncertain_server() {
+    let mut server = delta_server(&[(ROUTE, "a", 1), (ROUTE, "b", 1)]);
+    let versions = [("a".to_owned(), "0".to_owned())].into();
+    server.request(DeltaDiscoveryRequest { initial_resource_versions: versions, ..delta(ROUTE, &["*"]) }).unwrap();
+    assert_eq!(said(&mut server), [(ROUTE.into(), names(&["a", "b"]), vec![])]);
+    server.feed(forgetful(Some(Interest::All), "2"));
+    assert_eq!(said(&mut server), [(ROUTE.into(), vec![], names(&["a"]))]);
 }

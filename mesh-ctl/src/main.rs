@@ -1,0 +1,50 @@
+//! `meshctl`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use mesh_ctl::{child, cmd, mesh::process::CHILD_VERB};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A service mesh that takes Istio's YAML: try it, run it, look into it.
+#[derive(Parser)]
+#[command(name = "meshctl", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the whole mesh and a small shop on this machine, and show what it does
+    Demo(cmd::demo::Args),
+    /// Run your own commands in a mesh on this machine, as mesh.yaml says
+    Up(cmd::up::Args),
+}
+
+fn main() -> ExitCode {
+    mesh_runtime::tls::install_provider();
+    if !cfg!(target_os = "linux") {
+        return cmd::fail("meshctl runs on Linux only (x86_64 and aarch64): the mesh needs Linux sockets");
+    }
+    // Before clap: this verb is not for people.
+    let done = if std::env::args().nth(1).as_deref() == Some(CHILD_VERB) { run(child::run()).map(|()| true) } else { dispatch() };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => cmd::fail(&format!("{error:#}")),
+    }
+}
+
+fn dispatch() -> anyhow::Result<bool> {
+    match Cli::parse().verb {
+        Verb::Demo(args) => run(cmd::demo::run(args)),
+        Verb::Up(args) => run(cmd::up::run(args)),
+    }
+}
+
+fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
