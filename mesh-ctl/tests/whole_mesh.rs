@@ -15,7 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 async fn shop() -> (Mesh, Sample) {
     mesh_runtime::tls::install_provider();
     let sample = Sample::copy().unwrap();
-    let spec = spec(&sample, Duration::from_secs(3600), 1);
+    let mut spec = spec(&sample, Duration::from_secs(3600), 1);
+    spec.access_log = false;
     let mesh = Mesh::start(spec, Mode::InProcess, &mut |_| {}).await.expect("the mesh starts");
     (mesh, sample)
 }

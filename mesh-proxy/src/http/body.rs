@@ -111,7 +111,7 @@ impl RequestBody {
     /// Reads what has come already, up to `limit` bytes.
     pub(crate) async fn read_what_came(&self, limit: usize) {
         let mut quiet = 0;
-        // Each turn lets the connection hand on what it has; the second in a row without anything is the end of it.
+        // Each turn lets the connection hand on what it has; three in a row without anything are the end of it.
         while quiet < 3 && !self.0.ended.get() && !self.0.failed.get() && self.0.kept.borrow().held() < limit {
             let before = self.received();
             poll_fn(|cx| {

@@ -306,7 +306,8 @@ fn respond(
     if matched.virtual_host.attempt_count_in_response {
         parts.headers.insert(attempt::ATTEMPT_COUNT, HeaderValue::from(flight.info.attempts));
     }
-    if !prepared.router.suppress_envoy_headers {
+    // Envoy does not time an answer that switches protocols.
+    if !prepared.router.suppress_envoy_headers && upstream.is_none() {
         let complete = flight.body().and_then(super::body::RequestBody::complete).unwrap_or(flight.info.start);
         let took = now.saturating_duration_since(complete).as_millis();
         let took = u64::try_from(took).unwrap_or(u64::MAX);

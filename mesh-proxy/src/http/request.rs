@@ -130,7 +130,9 @@ impl Call {
                 self.headers.remove(header::CONNECTION);
             }
         } else {
-            if let Kind::Upgrade(protocol) = &self.kind {
+            if let Kind::Upgrade(protocol) = &self.kind
+                && self.version == Version::HTTP_2
+            {
                 super::upgrade::ask_http1(&mut self.headers, protocol);
             }
             if !self.headers.contains_key(header::HOST) || self.version == Version::HTTP_2 {

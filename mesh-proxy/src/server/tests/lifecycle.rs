@@ -71,8 +71,8 @@ async fn a_removed_listener_drains() {
     let address = net.address();
     let mut client = client1(&net).await;
     assert_eq!(read(client.send_request(get("/")).await.unwrap()).await.status, 200);
-    let clusters = |snapshot: &Snapshot| (snapshot.clusters.clone(), snapshot.cluster_names.clone());
-    let (clusters, cluster_names) = clusters(&net.plane.snapshot());
+    let before = net.plane.snapshot();
+    let (clusters, cluster_names) = (before.clusters.clone(), before.cluster_names.clone());
     let without = Snapshot { generation: 2, clusters, cluster_names, ..Snapshot::default() };
     assert!(net.plane.apply(Arc::new(without)).is_empty());
     assert!(net.plane.listeners().is_empty());
