@@ -1,3 +1,5 @@
+//! Every kind there and back, and mistakes with their places.
+
 #![allow(clippy::unwrap_used)]
 //! YAML → type → JSON → type: nothing is lost on the way, whatever the kind.
 

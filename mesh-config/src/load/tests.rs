@@ -1,3 +1,5 @@
+//! What a reader of a broken file is told.
+
 #![allow(clippy::unwrap_used)]
 //! What people are told: golden messages.
 

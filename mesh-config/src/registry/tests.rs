@@ -1,3 +1,5 @@
+//! Services, workloads and endpoints out of resources, whatever their order.
+
 #![allow(clippy::unwrap_used)]
 //! Who is behind what, and that neither order nor a neighbour changes it.
 

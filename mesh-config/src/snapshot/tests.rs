@@ -1,3 +1,5 @@
+//! Snapshots are compared and versioned by content.
+
 #![allow(clippy::unwrap_used)]
 //! Revisions are of content; a diff says exactly what changed.
 

@@ -1,3 +1,5 @@
+//! Rules that schemas cannot say.
+
 #![allow(clippy::unwrap_used)]
 //! Golden findings: what a broken rule looks like to the person who broke it.
 

@@ -1,3 +1,5 @@
+//! Lines as Envoy writes them.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{

@@ -1,3 +1,5 @@
+//! The proxy as a whole, against servers in this process.
+
 #![allow(clippy::unwrap_used)]
 
 mod mesh;

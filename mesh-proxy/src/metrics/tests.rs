@@ -1,3 +1,5 @@
+//! Istio's and Envoy's series under their names, merged over workers.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{

@@ -1,3 +1,5 @@
+//! Certificates served to others and written to files, over rotations.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{collections::BTreeMap, time::Duration};

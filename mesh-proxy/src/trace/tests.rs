@@ -1,3 +1,5 @@
+//! Spans reach a collector, bounded, and survive its absence.
+
 #![allow(clippy::unwrap_used)]
 
 use std::time::Instant;

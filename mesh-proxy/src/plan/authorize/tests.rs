@@ -1,3 +1,5 @@
+//! Who is let in, and which policy said so.
+
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue, Method};

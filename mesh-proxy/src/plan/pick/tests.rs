@@ -1,3 +1,5 @@
+//! Which endpoint is picked: spread, priorities, health, hashing.
+
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::collections::HashMap;

@@ -1,3 +1,5 @@
+//! Which virtual host, route and cluster a request gets.
+
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue};

@@ -1,3 +1,5 @@
+//! Which filter chain a connection gets, in Envoy's order of criteria.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What is ejected, for how long, and how many at most.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{sync::Arc, time::Duration};

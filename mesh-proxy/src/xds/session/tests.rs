@@ -1,3 +1,5 @@
+//! The ADS session feeds the assembler and asks for what is wanted.
+
 #![allow(clippy::unwrap_used)]
 
 use mesh_proto::{
