@@ -28,10 +28,19 @@ pub struct Seen {
     pub refused: Option<String>,
 }
 
-/// Connects, shakes hands, sends `request` if there is one, reads the answer.
+/// Connects, shakes hands, sends `request`, reads the answer.
 pub async fn call(address: SocketAddr, request: &str) -> Seen {
+    visit(address, &[], request).await
+}
+
+/// Looks at the certificate only, with the hello of a mesh client: so the sidecar itself answers even where it lets others through to the app.
+pub async fn look(address: SocketAddr) -> Seen {
+    visit(address, &[b"istio"], "").await
+}
+
+async fn visit(address: SocketAddr, alpn: &[&[u8]], request: &str) -> Seen {
     let mut seen = Seen::default();
-    match timeout(DEADLINE, try_call(address, request, &mut seen)).await {
+    match timeout(DEADLINE, try_call(address, alpn, request, &mut seen)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => seen.refused = Some(error.to_string()),
         Err(_) => seen.refused = Some(format!("nothing for {DEADLINE:?}")),
@@ -39,14 +48,15 @@ pub async fn call(address: SocketAddr, request: &str) -> Seen {
     seen
 }
 
-async fn try_call(address: SocketAddr, request: &str, seen: &mut Seen) -> std::io::Result<()> {
+async fn try_call(address: SocketAddr, alpn: &[&[u8]], request: &str, seen: &mut Seen) -> std::io::Result<()> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(std::io::Error::other)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("stranger.invalid").map_err(std::io::Error::other)?;
     let mut tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;

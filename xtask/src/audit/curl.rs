@@ -84,10 +84,11 @@ pub(super) fn plaintext(address: &str) -> Result<(Option<i32>, String)> {
     Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// A TLS session without a client certificate: what is answered to a GET, and all that openssl prints.
-pub(super) fn without_certificate(address: &str) -> Result<(String, String)> {
+/// A TLS session without a client certificate: what is answered to a GET, and all that openssl prints. With `alpn`, it claims to speak that.
+pub(super) fn without_certificate(address: &str, alpn: Option<&str>) -> Result<(String, String)> {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", address, "-ign_eof", "-showcerts"])
+        .args(alpn.iter().flat_map(|alpn| ["-alpn", alpn]))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -105,7 +105,7 @@ impl SerialWatch {
 
 async fn look(address: SocketAddr, serials: Arc<Mutex<BTreeSet<Vec<u8>>>>) {
     loop {
-        if let Seen { certificate: Some(certificate), .. } = stranger::call(address, "").await
+        if let Seen { certificate: Some(certificate), .. } = stranger::look(address).await
             && let Ok(mut serials) = serials.lock()
         {
             serials.insert(certificate);
