@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use crate::{binary, peers, process, root};
 
 /// All scenarios together take at most so long.
-const BUDGET: Duration = Duration::from_secs(280);
+const BUDGET: Duration = Duration::from_secs(420);
 
 /// Arguments.
 #[derive(ClapArgs)]
