@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use mesh_citadel::cli::Arguments;
-use mesh_runtime::{drain, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
+use mesh_runtime::{process, telemetry};
 
 /// How long requests in progress may take once a signal came.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,16 +39,6 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&telemetry::Config { format: cli.log_format, filter: cli.log_level })?;
     mesh_runtime::tls::install_provider();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let bound = mesh_citadel::bind(cli.arguments.config()?).await.context("citadel cannot start")?;
-    let (trigger, watch) = drain::channel();
-    let mut serving = std::pin::pin!(bound.run(watch));
-    tokio::select! {
-        served = &mut serving => return served.context("citadel stopped"),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!("draining");
-    let (served, _) = tokio::join!(serving, trigger.drain(DRAIN));
-    served.context("citadel stopped")
+    process::serve(|drain| bound.run(drain), DRAIN).await.context("citadel stopped")
 }

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use mesh_runtime::{
     drain::{self, DrainWatch},
-    telemetry,
+    process, telemetry,
 };
 use tokio::sync::oneshot;
 
@@ -102,21 +102,9 @@ fn control_pipe() -> (oneshot::Receiver<String>, oneshot::Receiver<()>) {
 
 /// The control pipe closed, or somebody sent a signal.
 async fn stop_asked(closed: oneshot::Receiver<()>) {
-    let signalled = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut term) => {
-                term.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
     tokio::select! {
         _ = closed => {}
-        () = signalled => {}
+        () = process::end_asked() => {}
     }
 }
 

@@ -11,6 +11,5 @@ pub mod demo;
 pub mod load;
 pub mod mesh;
 pub mod shop;
-pub mod signal;
 pub mod stranger;
 pub mod up;

@@ -8,13 +8,12 @@ use mesh_galley::Config;
 use mesh_proto::id::SpiffeId;
 use mesh_runtime::{
     connect::Target,
-    drain,
     enroll::Enrollment,
+    process,
     svid::{Renewal, Token},
     telemetry,
     tls::Peers,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -74,7 +73,6 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&telemetry::Config { format: cli.log_format, filter: cli.log_level })?;
     mesh_runtime::tls::install_provider();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let config = Config {
         listen: cli.listen,
         monitoring: Some(cli.monitoring),
@@ -94,14 +92,5 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         allowed: cli.allowed,
     };
     let bound = mesh_galley::bind(config).await.context("galley cannot start")?;
-    let (trigger, watch) = drain::channel();
-    let mut serving = std::pin::pin!(bound.run(watch));
-    tokio::select! {
-        served = &mut serving => return served.context("galley stopped"),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!("draining");
-    let (served, _) = tokio::join!(serving, trigger.drain(DRAIN));
-    served.context("galley stopped")
+    process::serve(|drain| bound.run(drain), DRAIN).await.context("galley stopped")
 }

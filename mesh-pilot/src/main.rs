@@ -8,13 +8,12 @@ use mesh_pilot::{Config, Debounce, MeshSettings, settings::LogEncoding};
 use mesh_proto::id::{SpiffeId, TrustDomain};
 use mesh_runtime::{
     connect::Target,
-    drain,
     enroll::Enrollment,
+    process,
     svid::{Renewal, Token},
     telemetry,
     tls::Peers,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -92,18 +91,8 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&telemetry::Config { format: cli.log_format, filter: cli.log_level.clone() })?;
     mesh_runtime::tls::install_provider();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let bound = mesh_pilot::bind(config(cli)).await.context("pilot cannot start")?;
-    let (trigger, watch) = drain::channel();
-    let mut serving = std::pin::pin!(bound.run(watch));
-    tokio::select! {
-        served = &mut serving => return served.context("pilot stopped"),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!("draining");
-    let (served, _) = tokio::join!(serving, trigger.drain(DRAIN));
-    served.context("pilot stopped")
+    process::serve(|drain| bound.run(drain), DRAIN).await.context("pilot stopped")
 }
 
 fn config(cli: Cli) -> Config {

@@ -8,6 +8,7 @@ pub mod drain;
 pub mod enroll;
 pub mod grpc;
 pub mod listen;
+pub mod process;
 pub mod ready;
 pub mod svid;
 pub mod task;

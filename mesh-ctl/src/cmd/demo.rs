@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Args as ClapArgs, ValueEnum};
-use mesh_runtime::telemetry;
+use mesh_runtime::{process::end_asked, telemetry};
 use tokio::sync::mpsc;
 
 use super::{Progress, say};
@@ -17,7 +17,6 @@ use crate::{
     },
     load::Load,
     mesh::{Mesh, process::Mode, sidecar},
-    signal::end_asked,
 };
 
 const CALLERS: usize = 4;

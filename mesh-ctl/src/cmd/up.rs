@@ -4,13 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
-use mesh_runtime::telemetry;
+use mesh_runtime::{process::end_asked, telemetry};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Progress, say};
 use crate::{
     mesh::{Mesh, process::Mode},
-    signal::end_asked,
     up,
 };
 

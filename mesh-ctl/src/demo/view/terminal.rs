@@ -2,11 +2,11 @@
 
 use std::{io, io::IsTerminal, time::Duration};
 
+use mesh_runtime::process::end_asked;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use tokio::sync::mpsc;
 
 use super::{Model, draw::draw};
-use crate::signal::end_asked;
 
 /// What somebody pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
