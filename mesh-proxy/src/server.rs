@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::bind::Bound;
 pub use crate::http::PeerMetadataHeaders;
 use crate::{
+    listener::balance::Balance,
     observe::ObserverFactory,
     snapshot::{Address, Listener, ListenerSlot, Snapshot},
     tls::Contexts,
@@ -117,11 +118,13 @@ impl DataPlane {
             contexts: Arc::new(Contexts::default()),
             connections: AtomicU64::new(1),
             drain_time: options.drain_time,
+            balance: Balance::default(),
             peer_metadata: options.peer_metadata,
             local_address: options.local_address.unwrap_or_else(bind::local_address),
         });
         let workers = (0..options.workers.max(1)).map(|index| spawn(index, shared.clone(), observers.clone()));
-        let workers = workers.collect::<io::Result<_>>()?;
+        let workers = workers.collect::<io::Result<Vec<_>>>()?;
+        shared.balance.know(workers.iter().map(|worker| &worker.commands));
         Ok(Self { shared, workers, sockets: Mutex::default() })
     }
 

@@ -22,7 +22,10 @@ use tokio::{
 use self::group::Groups;
 pub(crate) use self::group::{Phase, successor};
 use crate::{
-    listener::accept,
+    listener::{
+        accept,
+        balance::{Adopted, Balance},
+    },
     observe::{Observer, ObserverFactory},
     peer::KnownPeers,
     plan,
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     /// How long connections of a removed chain may go on (Envoy `--drain-time-s`).
     pub(crate) drain_time: Duration,
+    /// Which worker gets a connection of a listener with `exact_balance`.
+    pub(crate) balance: Balance,
     /// Our own workload, as peer metadata exchange tells it.
     pub(crate) peer_metadata: Option<crate::http::PeerMetadataHeaders>,
     /// Our address as `x-forwarded-for` has it for clients on this machine.
@@ -57,6 +62,8 @@ pub(crate) enum Command {
     Close { address: Address },
     /// The snapshot was swapped.
     Swapped,
+    /// Serve a connection that another worker accepted.
+    Adopt(Adopted),
     /// Close all sockets as above, end connections gracefully, force them after the deadline, then answer.
     Drain { deadline: Duration, done: oneshot::Sender<()> },
 }
@@ -71,6 +78,8 @@ pub(crate) enum BoundSocket {
 
 /// A worker's own things.
 pub(crate) struct Worker {
+    /// Its number, from 0.
+    pub(crate) index: usize,
     /// See [`Shared`].
     pub(crate) shared: Arc<Shared>,
     /// Tasks of connections.
@@ -125,6 +134,7 @@ pub(crate) fn run(
         let current = Current::new(shared.snapshot.clone());
         let groups = Groups::new(tasks.clone(), shared.drain_time);
         let worker = Rc::new(Worker {
+            index,
             tls: Rc::new(tls::LocalContexts::new(shared.contexts.clone())),
             pools: Pools::new(tasks.clone()),
             tasks: tasks.clone(),
@@ -163,6 +173,7 @@ async fn serve(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command
             // Dropping the handle closes the socket once its queue is empty.
             Command::Close { address } => drop(sockets.remove(&address)),
             Command::Swapped => worker.swapped(),
+            Command::Adopt(adopted) => accept::adopt(&worker, adopted),
             Command::Drain { deadline, done } => {
                 for (_, socket) in sockets.drain() {
                     socket.close().await;

@@ -12,11 +12,14 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
     sync::watch,
 };
 
-use super::chain;
+use super::{
+    balance::{Adopted, Seat},
+    chain,
+};
 use crate::{
     snapshot::ListenerSlot,
     transport::Socket,
@@ -107,10 +110,47 @@ fn begin(worker: &Rc<Worker>, slot: ListenerSlot, socket: Socket, open: &Arc<Ato
         // Best effort: a socket without it is slower, not wrong.
         let _ = stream.set_nodelay(true);
     }
+    let balanced = worker.snapshot().listener(slot).is_some_and(|listener| listener.exact_balance);
+    match (balanced, socket) {
+        (true, Socket::Tcp(stream)) => balance(worker, slot, stream, place),
+        (_, socket) => serve(worker, slot, socket, (place, None)),
+    }
+}
+
+/// Serves it here, or has the worker serve it that has the fewest.
+fn balance(worker: &Rc<Worker>, slot: ListenerSlot, stream: TcpStream, place: Open) {
+    let chosen = worker.shared.balance.choose(worker.index);
+    let (seat, stream) = match chosen {
+        Some((index, seat)) if index != worker.index => match stream.into_std() {
+            Ok(stream) => match worker.shared.balance.hand_over(index, Adopted { slot, stream, place, seat }) {
+                Ok(()) => return,
+                Err(back) => return adopt(worker, back),
+            },
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be handed over");
+                return;
+            }
+        },
+        Some((_, seat)) => (Some(seat), stream),
+        None => (None, stream),
+    };
+    serve(worker, slot, Socket::Tcp(stream), (place, seat));
+}
+
+/// Serves a connection that another worker accepted.
+pub(crate) fn adopt(worker: &Rc<Worker>, adopted: Adopted) {
+    let Adopted { slot, stream, place, seat } = adopted;
+    match TcpStream::from_std(stream) {
+        Ok(stream) => serve(worker, slot, Socket::Tcp(stream), (place, Some(seat))),
+        Err(error) => tracing::warn!(%error, "a connection that was handed over cannot be used"),
+    }
+}
+
+fn serve(worker: &Rc<Worker>, slot: ListenerSlot, socket: Socket, held: (Open, Option<Seat>)) {
     let (worker, opening) = (worker.clone(), worker.opening());
     worker.tasks.clone().spawn(async move {
         chain::serve(worker, slot, socket, opening).await;
-        drop(place);
+        drop(held);
     });
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod balance;
 mod fixture;
 mod http;
 mod keepalive;
