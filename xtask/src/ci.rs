@@ -108,8 +108,9 @@ fn cargo(root: &Path, budget: Duration, arguments: &[&str]) -> Result<()> {
     process::run(&mut process::cargo(root, arguments), budget).map(drop)
 }
 
+/// Through cargo: the stages before may have replaced the executable that is running.
 fn xtask(root: &Path, budget: Duration, arguments: &[&str]) -> Result<()> {
-    process::run(Command::new(std::env::current_exe()?).current_dir(root).args(arguments), budget).map(drop)
+    process::run(process::cargo(root, ["run", "--quiet", "--package", "xtask", "--"]).args(arguments), budget).map(drop)
 }
 
 fn meshctl(root: &Path, budget: Duration, arguments: &[&str]) -> Result<()> {
