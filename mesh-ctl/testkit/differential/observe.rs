@@ -155,7 +155,8 @@ fn steady(name: &str, value: &str) -> String {
 
 /// Whole quarters of a second, above one.
 fn rounded(ms: u64) -> u64 {
-    if ms > 1000 { (ms + 125) / 250 * 250 } else { ms }
+    // What is left after retries depends on the back-off drawn.
+    if ms > 2000 { (ms + 500) / 1000 * 1000 } else { ms }
 }
 
 fn is_uuid(value: &str) -> bool {
