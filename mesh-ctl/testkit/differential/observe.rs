@@ -153,9 +153,8 @@ fn steady(name: &str, value: &str) -> String {
     }
 }
 
-/// Whole quarters of a second, above one.
+/// Whole seconds, above two: what is left after retries depends on the back-off drawn.
 fn rounded(ms: u64) -> u64 {
-    // What is left after retries depends on the back-off drawn.
     if ms > 2000 { (ms + 500) / 1000 * 1000 } else { ms }
 }
 
