@@ -77,15 +77,7 @@ impl Drop for Record {
 }
 
 fn choose_cluster(proxy: &TcpProxy, snapshot: &Snapshot) -> Option<Arc<Cluster>> {
-    let total: u64 = proxy.clusters.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    let mut point = rand::random::<u64>() % total.max(1);
-    let chosen = proxy.clusters.iter().find(|(_, weight)| {
-        let hit = point < u64::from(*weight);
-        point = point.saturating_sub(u64::from(*weight));
-        hit
-    });
-    let (slot, _) = chosen.or(proxy.clusters.first())?;
-    snapshot.cluster(*slot).cloned()
+    snapshot.cluster(plan::tcp_cluster(proxy, rand::random())?).cloned()
 }
 
 async fn connect(
