@@ -85,19 +85,6 @@ macro_rules! kinds {
             pub const fn plural(self) -> &'static str {
                 match self { $(Self::$kind => $plural,)* }
             }
-
-            /// The type URL over MCP: `<group>/<version>/<Kind>`, group `core` for the core group.
-            pub const fn type_url(self) -> &'static str {
-                match self {
-                    $(Self::$kind => {
-                        if $group.is_empty() {
-                            concat!("core/", $preferred, "/", stringify!($kind))
-                        } else {
-                            concat!($group, "/", $preferred, "/", stringify!($kind))
-                        }
-                    })*
-                }
-            }
         }
 
         impl Resource {
@@ -160,11 +147,6 @@ impl Kind {
     /// The kind with this name in this group.
     pub fn find(group: &str, name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.group() == group && kind.as_str() == name)
-    }
-
-    /// The kind with this MCP type URL.
-    pub fn from_type_url(url: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.type_url() == url)
     }
 
     /// The preferred `apiVersion`.
