@@ -1,8 +1,15 @@
-//! What `json.rs` can read and print. A message brings along everything that its fields name; what hides in an `Any` must be listed.
+//! What the smaller pool of `json.rs` holds: the types that a mesh meets every day. A message brings along everything that its fields name; what hides
+//! in an `Any` must be listed. The rest of Envoy's v3 API is in the larger pool.
 
 /// Whether a message is listed, by its package and its full name.
 pub(crate) fn is_accepted(package: &str, message: &str) -> bool {
     PACKAGES.contains(&package) || MESSAGES.contains(&message)
+}
+
+/// Whether a package is part of Envoy's v3 API, or of what that names.
+pub(crate) fn is_current(package: &str) -> bool {
+    let version = package.rsplit('.').next().unwrap_or_default();
+    ["envoy.", "contrib.envoy.", "xds."].iter().any(|root| package.starts_with(root)) && version.starts_with("v3")
 }
 
 /// A listed package or message that `messages`, as (package, full name), does not have: envoy-types renamed it, or a typo.

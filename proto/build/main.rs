@@ -47,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("{name} is listed in build/accepted.rs, but there is no such thing").into());
     }
     std::fs::write(out.join("maps.rs"), maps::table(&all)?)?;
+    let every = prune::prune(all.clone(), |package, _| accepted::is_current(package));
+    std::fs::write(out.join("every.bin"), every.encode_to_vec())?;
     let pruned = prune::prune(all, accepted::is_accepted);
     std::fs::write(out.join("accepted.bin"), pruned.encode_to_vec())?;
     std::fs::write(out.join("sensitive.txt"), prune::sensitive_fields(&bytes)?.join("\n"))?;

@@ -7,26 +7,25 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use prost::{Message, Name};
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value,
-};
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
 use serde_json::Value as Json;
 
 use super::error::{Error, Reason, Segment};
+use super::pool;
 use crate::google::protobuf::Any;
 use crate::{canonical, type_url};
 
 /// Messages inside messages, those inside an `Any` included. prost refuses to decode more than 100.
 pub(super) const MAX_DEPTH: usize = 96;
 
-pub(super) fn message<M: Message + Default>(pool: &DescriptorPool, name: &str, json: &Json) -> Result<M, Error> {
-    let dynamic = by_name(pool, name, json, MAX_DEPTH)?;
+pub(super) fn message<M: Message + Default>(name: &str, json: &Json) -> Result<M, Error> {
+    let dynamic = by_name(name, json, MAX_DEPTH)?;
     dynamic.transcode_to().map_err(|error| Reason::Malformed(error.to_string()).into())
 }
 
 /// The fields of a message whose type URL stands elsewhere, as an `Any`.
-pub(super) fn any_of(pool: &DescriptorPool, type_url: &str, fields: &Json) -> Result<Any, Error> {
-    let dynamic = by_name(pool, type_url::message_name(type_url), fields, MAX_DEPTH)?;
+pub(super) fn any_of(type_url: &str, fields: &Json) -> Result<Any, Error> {
+    let dynamic = by_name(type_url::message_name(type_url), fields, MAX_DEPTH)?;
     Ok(Any { type_url: type_url.to_owned(), value: encoded(&dynamic) })
 }
 
@@ -35,9 +34,9 @@ fn encoded(message: &DynamicMessage) -> Vec<u8> {
     canonical::order(message.descriptor().full_name(), message.encode_to_vec())
 }
 
-fn by_name(pool: &DescriptorPool, name: &str, json: &Json, depth: usize) -> Result<DynamicMessage, Error> {
+fn by_name(name: &str, json: &Json, depth: usize) -> Result<DynamicMessage, Error> {
     let unknown = || Error::from(Reason::UnknownType { type_url: name.to_owned() });
-    of_descriptor(&pool.get_message_by_name(name).ok_or_else(unknown)?, json, depth)
+    of_descriptor(&pool::find(name).ok_or_else(unknown)?, json, depth)
 }
 
 fn of_descriptor(descriptor: &MessageDescriptor, json: &Json, depth: usize) -> Result<DynamicMessage, Error> {
@@ -172,8 +171,7 @@ fn expanded_any(descriptor: &MessageDescriptor, json: &Json, depth: usize) -> Re
         None if fields.is_empty() => return Ok(any),
         None => return Err(Reason::NoType.into()),
     };
-    let pool = descriptor.parent_pool();
-    let Some(content) = pool.get_message_by_name(type_url::message_name(type_url)) else {
+    let Some(content) = pool::find(type_url::message_name(type_url)) else {
         return Err(Error::from(Reason::UnknownType { type_url: type_url.clone() }).at_key("@type"));
     };
     let mut rest = fields.iter().filter(|(key, _)| *key != "@type");

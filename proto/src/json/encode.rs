@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Name;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, SerializeOptions, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, SerializeOptions, Value};
 use serde_json::{Map, Value as Json};
 
 use super::decode::{MAX_DEPTH, is_well_known};
+use super::pool;
 use crate::google::protobuf::Any;
 use crate::type_url;
 use crate::yaml;
@@ -20,13 +21,13 @@ const REDACTED: &str = "[redacted]";
 static SENSITIVE: LazyLock<BTreeSet<&str>> = LazyLock::new(|| include_str!(concat!(env!("OUT_DIR"), "/sensitive.txt")).lines().collect());
 
 /// `None` if the pool has no such message, or the bytes are not one.
-pub(super) fn bytes(pool: &DescriptorPool, name: &str, bytes: &[u8]) -> Option<Json> {
-    let message = DynamicMessage::decode(pool.get_message_by_name(name)?, bytes).ok()?;
+pub(super) fn bytes(name: &str, bytes: &[u8]) -> Option<Json> {
+    let message = DynamicMessage::decode(pool::find(name)?, bytes).ok()?;
     Some(Printer { depth: MAX_DEPTH, redact: false }.message(&message))
 }
 
-pub(super) fn any(pool: &DescriptorPool, type_url: &str, value: &[u8]) -> Json {
-    Printer { depth: MAX_DEPTH, redact: false }.any(pool, type_url, value)
+pub(super) fn any(type_url: &str, value: &[u8]) -> Json {
+    Printer { depth: MAX_DEPTH, redact: false }.any(type_url, value)
 }
 
 /// An `Any` that is not expanded.
@@ -50,7 +51,7 @@ impl Printer {
             let value = message.get_field_by_number(2);
             let type_url = type_url.as_deref().and_then(Value::as_str).unwrap_or_default();
             let value = value.as_deref().and_then(Value::as_bytes).map(AsRef::as_ref).unwrap_or_default();
-            return self.any(descriptor.parent_pool(), type_url, value);
+            return self.any(type_url, value);
         }
         if is_well_known(&descriptor) {
             if self.redact {
@@ -64,12 +65,12 @@ impl Printer {
         Json::Object(self.fields(message))
     }
 
-    fn any(self, pool: &DescriptorPool, type_url: &str, value: &[u8]) -> Json {
+    fn any(self, type_url: &str, value: &[u8]) -> Json {
         if type_url.is_empty() && value.is_empty() {
             return Json::Object(Map::new());
         }
         let expanded = self.entered().and_then(|printer| {
-            let descriptor = pool.get_message_by_name(type_url::message_name(type_url))?;
+            let descriptor = pool::find(type_url::message_name(type_url))?;
             let message = DynamicMessage::decode(descriptor, value).ok()?;
             let well_known = is_well_known(&message.descriptor());
             Some(if well_known { Map::from_iter([("value".to_owned(), printer.message(&message))]) } else { printer.fields(&message) })
