@@ -29,6 +29,31 @@ pub const UP: &[File] = folder!("samples/up": "mesh.yaml");
 /// The Istio YAML beside [`UP`].
 pub const UP_CONFIG: &[File] = folder!("samples/up/config": "hello.yaml");
 
+/// Mistakes that people make, one a file; its first lines say which, and what `meshctl analyze` answers.
+pub const BROKEN: &[File] = folder!(
+    "broken":
+    "01-host-misspelt.yaml",
+    "02-subset-undefined.yaml",
+    "03-gateway-in-another-namespace.yaml",
+    "04-host-not-in-gateway.yaml",
+    "05-field-misspelt.yaml",
+    "06-duration-without-unit.yaml",
+    "07-tab.yaml",
+    "08-two-virtual-services.yaml",
+    "09-catch-all-first.yaml",
+    "10-wide-before-narrow.yaml",
+    "11-empty-principals.yaml",
+    "12-plaintext-to-strict.yaml",
+    "13-retries-outlast-timeout.yaml",
+    "14-tls-verifies-nobody.yaml",
+    "15-gateway-locked-out.yaml",
+    "16-token-nobody-reads.yaml",
+    "17-server-speaks-first.yaml",
+    "18-port-not-said.yaml",
+    "19-subset-selects-nobody.yaml",
+    "20-delegate-missing.yaml",
+);
+
 #[cfg(test)]
 mod tests {
     use super::{File, SHOP, UP, UP_CONFIG};

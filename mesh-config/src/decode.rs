@@ -13,7 +13,6 @@ pub use error::Error;
 pub(crate) use path::{Path, Segment, plain, segments};
 pub(crate) use view::View;
 
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::resource::{ApiVersion, Kind, Meta, Resource};
@@ -44,9 +43,19 @@ impl Resource {
         // Every map in a spec has text or numbers as keys, so this does not fail.
         let spec = self.spec_json().expect("a spec is always JSON");
         let metadata = serde_json::to_value(self.meta()).expect("metadata is always JSON");
-        json!({ "apiVersion": kind.api_version(), "kind": kind.as_str(), "metadata": metadata, "spec": spec })
+        let mut object = json!({ "apiVersion": kind.api_version(), "kind": kind.as_str(), "metadata": metadata });
+        if let Value::Object(object) = &mut object {
+            match spec {
+                Value::Object(fields) if kind.is_flat() => object.extend(fields),
+                spec => drop(object.insert("spec".to_owned(), spec)),
+            }
+        }
+        object
     }
 }
+
+/// What a flat kind's own fields stand beside.
+const ENVELOPE_OF_FLAT: &[&str] = &["apiVersion", "kind", "metadata"];
 
 /// Reads a resource of `kind` at `path`.
 pub(crate) fn resource(kind: Kind, root: View<'_>, path: &Path<'_>) -> Result<Resource, Error> {
@@ -59,19 +68,26 @@ pub(crate) fn resource(kind: Kind, root: View<'_>, path: &Path<'_>) -> Result<Re
             "spec" if !entry.value.is_null() => spec = Some(entry.value),
             // `status` is written by controllers, for people.
             "apiVersion" | "kind" | "status" | "spec" => {}
+            // The kind knows its fields.
+            _ if kind.is_flat() => {}
             unknown => return Err(Error::unknown_name("field", unknown, ENVELOPE).at(&path, entry.key_span)),
         }
     }
     let meta = match meta {
-        Some(meta) if !meta.name.is_empty() => meta,
+        Some(meta) if !meta.name.is_empty() && kind.is_namespaced() => meta,
+        Some(meta) if !meta.name.is_empty() => Meta { namespace: String::new(), ..meta },
         _ => return Err(Error::required().at(&path.field("metadata").field("name"), root.span())),
     };
+    if kind.is_flat() {
+        return Resource::read(kind, meta, Deserializer::new(root, path).without(ENVELOPE_OF_FLAT))
+            .map_err(|error| error.at(path, root.span()));
+    }
     let path = path.field("spec");
     let empty = Value::Object(serde_json::Map::new());
     let spec = match spec {
         Some(spec) => spec,
-        // A security policy without a spec is a policy: it allows nothing, or leaves the mode to its parent.
-        None if kind.group() == "security.istio.io" => View::Json(&empty),
+        // A policy without a spec is a policy: it allows nothing, or leaves the mode to its parent.
+        None if kind.crd().is_some_and(|crd| !crd.needs_spec()) => View::Json(&empty),
         None => return Err(Error::required().at(&path, root.span())),
     };
     Resource::read(kind, meta, Deserializer::new(spec, &path)).map_err(|error| error.at(&path, spec.span()))
@@ -79,7 +95,12 @@ pub(crate) fn resource(kind: Kind, root: View<'_>, path: &Path<'_>) -> Result<Re
 
 /// Reads `metadata`.
 pub(crate) fn read_meta(value: View<'_>, path: &Path<'_>) -> Result<Meta, Error> {
-    Meta::deserialize(Deserializer::new(value, path)).map_err(|error| error.at(path, value.span()))
+    self::value(value, path)
+}
+
+/// Reads what is no Kubernetes object.
+pub(crate) fn value<T: serde::de::DeserializeOwned>(value: View<'_>, path: &Path<'_>) -> Result<T, Error> {
+    T::deserialize(Deserializer::new(value, path)).map_err(|error| error.at(path, value.span()))
 }
 
 /// `apiVersion` and `kind` of an object, with what is wrong with them.

@@ -55,6 +55,8 @@ pub(crate) struct File<'a> {
 
 /// Longer lines are cut.
 const WIDTH: usize = 160;
+/// Longer messages are cut, in bytes.
+const MAX_TEXT: usize = 1000;
 
 impl File<'_> {
     /// A message about a place.
@@ -66,7 +68,7 @@ impl File<'_> {
             column: span.column,
             object: None,
             field_path: String::new(),
-            message: message.into(),
+            message: clip(message.into()),
             expected: None,
             suggestion: None,
             snippet: self.snippet(span),
@@ -76,9 +78,9 @@ impl File<'_> {
     /// A message about a value that could not be read; `fallback` is the place of the object.
     pub(crate) fn unreadable(&self, error: &decode::Error, fallback: Span) -> Diagnostic {
         Diagnostic {
-            field_path: error.path().to_owned(),
-            expected: error.expectation().map(str::to_owned),
-            suggestion: error.suggestion().map(str::to_owned),
+            field_path: clip(error.path().to_owned()),
+            expected: error.expectation().map(|text| clip(text.to_owned())),
+            suggestion: error.suggestion().map(|text| clip(text.to_owned())),
             ..self.diagnostic(Severity::Error, error.span().unwrap_or(fallback), error.message())
         }
     }
@@ -90,7 +92,7 @@ impl File<'_> {
             None => finding.rule,
         };
         Diagnostic {
-            field_path: finding.path,
+            field_path: clip(finding.path),
             suggestion: Some(finding.remedy).filter(|remedy| !remedy.is_empty()),
             ..self.diagnostic(finding.severity, span, message)
         }
@@ -112,6 +114,24 @@ impl File<'_> {
         }
         Snippet { text, start, len: len.max(1) }
     }
+}
+
+impl Snippet {
+    /// The line up to its first colon; what follows is not shown.
+    pub(crate) fn masked(self) -> Self {
+        let key = self.text.split_inclusive(':').next().filter(|key| key.ends_with(':')).unwrap_or_default();
+        let text = format!("{key} …");
+        Self { start: self.start.min(text.chars().count() - 1), len: 1, text }
+    }
+}
+
+/// A text of a sensible length: a message may quote what somebody wrote.
+fn clip(text: String) -> String {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_TEXT);
+    format!("{} … ({} bytes more)", &text[..end], text.len() - end)
 }
 
 impl Diagnostic {

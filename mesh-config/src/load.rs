@@ -1,7 +1,7 @@
 //! A file of YAML (or JSON) to resources: every document by itself, so that a mistake in one hides nothing of the others.
 
 mod identify;
-mod split;
+pub(crate) mod split;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,8 +11,9 @@ use crate::{
     decode::{self, Path, Segment, View, segments},
     diagnostic::{Diagnostic, File, Severity},
     resource::{DEFAULT_NAMESPACE, Key, Kind, Resource},
+    validate::{Finding, layers},
 };
-use identify::{Identity, Meant};
+use identify::Identity;
 
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,11 +108,10 @@ impl Loader<'_> {
                 self.report(self.file.diagnostic(Severity::Note, span, message));
             }
             Err(error) => {
-                // What is plainly none of ours keeps nothing alive; what may be one of ours keeps its last good self.
+                // What may be one of ours keeps its last good self.
                 match (identify::meant(view), stated_key(root)) {
-                    (Meant::Kind(kind), Some(key)) => self.loaded.refused.push((kind, key)),
-                    (Meant::NotOurs, _) => {}
-                    (Meant::Kind(_) | Meant::Unknown, _) => self.loaded.unidentified = true,
+                    (Some(kind), Some(key)) => self.loaded.refused.push((kind, key)),
+                    _ => self.loaded.unidentified = true,
                 }
                 self.report(self.file.unreadable(&error, root.span));
             }
@@ -132,20 +132,18 @@ impl Loader<'_> {
     }
 
     fn resource(&mut self, kind: Kind, root: &Node, path: &Path<'_>) {
-        let id = stated_key(root).map(|key| (kind, key));
-        let resource = decode::resource(kind, View::Yaml(root), path).and_then(|resource| {
-            identify::check_name(resource.meta()).map_err(|error| {
-                let name = root.get("metadata").and_then(|meta| meta.get("name"));
-                error.at(&path.field("metadata").field("name"), name.map(|name| name.span))
-            })?;
-            Ok(resource)
-        });
-        let resource = match resource {
-            Ok(resource) => resource,
-            Err(error) => {
-                let diagnostic = Diagnostic { object: id.clone(), ..self.file.unreadable(&error, root.span) };
-                return self.refuse(id, diagnostic);
+        let id = stated_key(root).map(|key| (kind, if kind.is_namespaced() { key } else { Key::new("", key.name) }));
+        let layers = layers(kind, View::Yaml(root), &root.to_json());
+        if let Some(error) = layers.unreadable {
+            let span = error.span().unwrap_or_else(|| locate(root, error.path()));
+            let diagnostic = self.file.unreadable(&error, span);
+            self.say(diagnostic, id.clone(), path);
+        }
+        let Some(resource) = layers.resource else {
+            for finding in layers.findings {
+                self.find(finding, id.clone(), root, path);
             }
+            return self.refuse(id);
         };
         let id = (kind, resource.meta().key());
         if let Some(first) = self.seen.insert(id.clone(), root.span.line) {
@@ -156,14 +154,9 @@ impl Loader<'_> {
             return self.report(diagnostic);
         }
         let mut in_order = true;
-        for finding in resource.validate() {
-            let span = locate(root, &finding.path);
-            let mut diagnostic = Diagnostic { object: Some(id.clone()), ..self.file.finding(finding, span) };
-            if !matches!(path, Path::Root) {
-                diagnostic.field_path = format!("{path}.{}", diagnostic.field_path);
-            }
-            in_order &= !diagnostic.is_error();
-            self.report(diagnostic);
+        for finding in layers.findings {
+            in_order &= finding.severity != Severity::Error;
+            self.find(finding, Some(id.clone()), root, path);
         }
         if in_order {
             self.loaded.objects.push(LoadedObject { resource, line: root.span.line });
@@ -172,17 +165,45 @@ impl Loader<'_> {
         }
     }
 
-    fn refuse(&mut self, id: Option<(Kind, Key)>, diagnostic: Diagnostic) {
+    fn refuse(&mut self, id: Option<(Kind, Key)>) {
         match id {
             Some(id) => self.loaded.refused.push(id),
             None => self.loaded.unidentified = true,
         }
-        self.report(diagnostic);
     }
 
-    fn report(&mut self, diagnostic: Diagnostic) {
+    /// Reports a broken rule of the object at `path` in the document.
+    fn find(&mut self, finding: Finding, object: Option<(Kind, Key)>, root: &Node, path: &Path<'_>) {
+        let span = locate(root, &finding.path);
+        let diagnostic = self.file.finding(finding, span);
+        self.say(diagnostic, object, path);
+    }
+
+    fn say(&mut self, diagnostic: Diagnostic, object: Option<(Kind, Key)>, path: &Path<'_>) {
+        let field_path = match path {
+            Path::Root => diagnostic.field_path,
+            path => format!("{path}.{}", diagnostic.field_path),
+        };
+        self.report(Diagnostic { object, field_path, ..diagnostic });
+    }
+
+    fn report(&mut self, mut diagnostic: Diagnostic) {
+        // No line of a Secret is shown, nor one of a text that may be a Secret and cannot be read.
+        let secret = match &diagnostic.object {
+            Some((kind, _)) => *kind == Kind::Secret,
+            None => diagnostic.is_error() && has_secret(self.file.text),
+        };
+        if secret {
+            diagnostic.snippet = diagnostic.snippet.masked();
+        }
         self.loaded.diagnostics.push(diagnostic);
     }
+}
+
+/// Whether a text seems to have a Secret in it, be it YAML or JSON.
+pub(crate) fn has_secret(text: &str) -> bool {
+    let before = |at: usize| text[..at].trim_end_matches([' ', '\t', '"', '\'', ':']);
+    text.match_indices("Secret").any(|(at, _)| before(at).ends_with("kind"))
 }
 
 /// The key that an object's metadata states, however wrong the rest is.
@@ -190,11 +211,16 @@ fn stated_key(root: &Node) -> Option<Key> {
     let meta = root.get("metadata")?;
     let name = meta.get("name")?.as_str()?;
     let namespace = meta.get("namespace").and_then(Node::as_str).filter(|text| !text.is_empty());
-    Some(Key::new(namespace.unwrap_or(DEFAULT_NAMESPACE), name))
+    let key = Key::new(namespace.unwrap_or(DEFAULT_NAMESPACE), name);
+    // What is longer is no name that Kubernetes takes, and no last good object has it.
+    (key.name.len() <= MAX_NAME && key.namespace.len() <= MAX_NAME).then_some(key)
 }
 
+/// The longest name that Kubernetes takes: a DNS subdomain (RFC 1123).
+const MAX_NAME: usize = 253;
+
 /// The place of a field, or of the nearest thing above it that is there.
-fn locate(root: &Node, path: &str) -> Span {
+pub(crate) fn locate(root: &Node, path: &str) -> Span {
     let (mut node, mut span) = (root, root.span);
     for segment in segments(path) {
         let below = match &segment {

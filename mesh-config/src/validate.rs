@@ -2,6 +2,11 @@
 
 pub(crate) mod rules;
 
+mod layers;
+
+pub(crate) use layers::layers;
+pub use layers::{Checked, check};
+
 use crate::resource::{Object, Spec};
 
 /// How bad a finding is.
@@ -32,6 +37,9 @@ pub struct Finding {
 
 /// Rules of one kind.
 pub trait Validate {
+    /// How the API server presents it, with its schema; none if its schema is not known. See `schema`.
+    const CRD: Option<crate::schema::Crd> = None;
+
     /// Reports every broken rule.
     fn validate(object: &Object<Self>, checks: &mut Checks)
     where
@@ -49,6 +57,13 @@ pub struct Checks {
 pub fn object<T: Spec>(object: &Object<T>) -> Vec<Finding> {
     let mut checks = Checks { path: "spec".to_owned(), findings: Vec::new() };
     T::validate(object, &mut checks);
+    checks.findings
+}
+
+/// All findings of what is no Kubernetes object.
+pub(crate) fn document(rules: impl FnOnce(&mut Checks)) -> Vec<Finding> {
+    let mut checks = Checks::default();
+    rules(&mut checks);
     checks.findings
 }
 
@@ -75,6 +90,13 @@ impl Checks {
     pub fn metadata(&mut self, name: &str, rules: impl FnOnce(&mut Self)) {
         let spec = std::mem::replace(&mut self.path, "metadata".to_owned());
         self.field(name, rules);
+        self.path = spec;
+    }
+
+    /// Runs `rules` on the object itself, outside the spec: for kinds whose fields stand beside `metadata`.
+    pub fn root(&mut self, rules: impl FnOnce(&mut Self)) {
+        let spec = std::mem::take(&mut self.path);
+        rules(self);
         self.path = spec;
     }
 

@@ -1,7 +1,11 @@
 //! The verbs of `meshctl`, one file each. Only here and in `main` is `anyhow` used and are people spoken to.
 
+pub mod analyze;
 pub mod demo;
+pub mod exit;
+mod input;
 pub mod up;
+pub mod validate;
 
 use std::{
     io::{IsTerminal, Write},

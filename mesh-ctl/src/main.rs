@@ -22,6 +22,11 @@ enum Verb {
     Demo(cmd::demo::Args),
     /// Run your own commands in a mesh on this machine, as mesh.yaml says
     Up(cmd::up::Args),
+    /// Find what is wrong in configuration files, within and across objects
+    Analyze(cmd::analyze::Args),
+    /// Check each object of configuration files by itself, as the API server would
+    #[command(visible_alias = "v")]
+    Validate(cmd::validate::Args),
 }
 
 fn main() -> ExitCode {
@@ -30,18 +35,25 @@ fn main() -> ExitCode {
         return cmd::fail("meshctl runs on Linux only (x86_64 and aarch64): the mesh needs Linux sockets");
     }
     // Before clap: this verb is not for people.
-    let done = if std::env::args().nth(1).as_deref() == Some(CHILD_VERB) { run(child::run()).map(|()| true) } else { dispatch() };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => cmd::fail(&format!("{error:#}")),
-    }
+    let done =
+        if std::env::args().nth(1).as_deref() == Some(CHILD_VERB) { run(child::run()).map(|()| ExitCode::SUCCESS) } else { dispatch() };
+    done.unwrap_or_else(|error| cmd::fail(&format!("{error:#}")))
 }
 
-fn dispatch() -> anyhow::Result<bool> {
-    match Cli::parse().verb {
-        Verb::Demo(args) => run(cmd::demo::run(args)),
-        Verb::Up(args) => run(cmd::up::run(args)),
+fn dispatch() -> anyhow::Result<ExitCode> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            error.print()?;
+            return Ok(if error.use_stderr() { cmd::exit::USAGE.into() } else { ExitCode::SUCCESS });
+        }
+    };
+    let success = |held: bool| if held { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match cli.verb {
+        Verb::Demo(args) => run(cmd::demo::run(args)).map(success),
+        Verb::Up(args) => run(cmd::up::run(args)).map(success),
+        Verb::Analyze(args) => cmd::analyze::run(&args),
+        Verb::Validate(args) => cmd::validate::run(&args),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub enrollment: Enrollment,
     /// Who may read configuration.
     pub allowed: Vec<SpiffeId>,
+    /// Who of them may read Secrets, keys included: Pilot.
+    pub trusted: Vec<SpiffeId>,
 }
 
 impl Config {

@@ -1,9 +1,9 @@
 //! Looks at the folders at the start, whenever they changed, and until they are still; keeps what is in force where a restart finds it, and hands it on.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use mesh_config::snapshot::ConfigSnapshot;
-use mesh_runtime::{ready::Blocker, xds};
+use mesh_runtime::ready::Blocker;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     metrics::Metrics,
-    publish,
+    publish::Outlet,
     source::{folder, watch::Watch},
     state::State,
     store::{Report, SETTLE, Store},
@@ -23,7 +23,7 @@ pub(crate) struct Folders {
     /// Watch for changes: the quiet time and the patience.
     pub(crate) watch: Option<(Duration, Duration)>,
     pub(crate) last: Last,
-    pub(crate) snapshots: watch::Sender<Option<Arc<xds::Snapshot>>>,
+    pub(crate) outlet: Arc<Outlet>,
     pub(crate) reports: watch::Sender<Report>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -68,10 +68,14 @@ impl Folders {
     }
 
     async fn look(&mut self) -> bool {
-        let (folders, last) = (self.folders.clone(), self.last.clone());
+        let (folders, last, outlet) = (self.folders.clone(), self.last.clone(), self.outlet.clone());
         // Parsing thousands of files must not hold up the server.
-        let looked = tokio::task::spawn_blocking(move || last.look(&folders)).await;
-        let Looked { last, snapshot, report } = match looked {
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = last.look(&folders);
+            outlet.put(&looked.snapshot, looked.last.store.uncertain());
+            looked
+        });
+        let Looked { last, report, .. } = match looked.await {
             Ok(looked) => looked,
             Err(error) => {
                 tracing::error!(%error, "reading the configuration failed; the last good one stays in force");
@@ -80,44 +84,34 @@ impl Folders {
         };
         self.last = last;
         self.tell(report);
-        self.publish(&snapshot);
         true
     }
 
     fn tell(&self, report: Report) {
         self.metrics.report(&report);
-        let news = self.reports.send_if_modified(|last| {
-            let differs = *last != report;
-            if differs {
-                *last = report;
-            }
-            differs
-        });
-        if !news {
+        let before = self.reports.borrow().clone();
+        if before == report {
             return;
         }
+        self.reports.send_replace(report);
         let report = self.reports.borrow();
-        for error in &report.errors {
+        for error in news(&before.errors, &report.errors) {
             tracing::error!("configuration refused, the last good one stays in force\n{error}");
         }
-        for warning in &report.warnings {
+        for warning in news(&before.warnings, &report.warnings) {
             tracing::warn!("configuration\n{warning}");
         }
     }
+}
 
-    fn publish(&self, snapshot: &ConfigSnapshot) {
-        let uncertain = self.last.store.uncertain();
-        self.snapshots.send_if_modified(|served| {
-            let revision = publish::revision(snapshot, uncertain);
-            if served.as_ref().is_some_and(|served| served.revision == revision) {
-                return false;
-            }
-            tracing::info!(%revision, resources = snapshot.len(), "new configuration in force");
-            let next = publish::resources(revision, snapshot, uncertain, served.as_deref());
-            *served = Some(Arc::new(next));
-            true
-        });
-    }
+/// The messages that are new, so many as somebody reads.
+fn news<'r>(before: &[String], now: &'r [String]) -> impl Iterator<Item = Cow<'r, str>> {
+    const MOST: usize = 100;
+    let known: HashSet<&String> = before.iter().collect();
+    let new: Vec<&String> = now.iter().filter(|message| !known.contains(message)).collect();
+    let more = new.len().saturating_sub(MOST);
+    let rest = (more > 0).then(|| Cow::Owned(format!("and {more} more: /debug/status on the monitoring port has them")));
+    new.into_iter().take(MOST).map(|message| Cow::Borrowed(message.as_str())).chain(rest)
 }
 
 impl Last {
@@ -131,16 +125,20 @@ impl Last {
             && !std::mem::replace(&mut self.loaded, true)
         {
             for remembered in state.load(folders) {
-                self.store.remember(remembered.rank, remembered.path, remembered.resources);
+                self.store.remember(remembered.rank, remembered.path, remembered.resources, remembered.secrets);
             }
         }
-        let (files, unreadable) = folder::read(folders);
-        let snapshot = self.store.update(files, &unreadable, now);
+        let mut reading = folder::read(folders);
+        let mut look = self.store.look(now);
+        for file in reading.by_ref() {
+            look.file(&file);
+        }
+        let snapshot = look.finish(&reading.unreadable());
         let mut report = self.store.report().clone();
         // Before it is served: what somebody acts on must not be forgotten.
         if let Some(state) = &mut self.state {
             let saved: Vec<PathBuf> =
-                self.store.unsaved().filter(|(path, resources)| state.save(path, resources)).map(|(path, _)| path.to_owned()).collect();
+                self.store.unsaved().filter(|unsaved| state.save(unsaved)).map(|unsaved| unsaved.path.to_owned()).collect();
             saved.iter().for_each(|path| self.store.saved(path));
             report.errors.extend(state.faults());
         }

@@ -51,6 +51,9 @@ struct Cli {
     /// Who may read configuration
     #[arg(long = "allow", default_values = ["spiffe://cluster.local/ns/mesh-system/sa/mesh-pilot", "spiffe://cluster.local/ns/mesh-system/sa/mesh-mixer"])]
     allowed: Vec<SpiffeId>,
+    /// Who of them may read Secrets
+    #[arg(long = "allow-secrets", default_values = ["spiffe://cluster.local/ns/mesh-system/sa/mesh-pilot"])]
+    trusted: Vec<SpiffeId>,
     /// Log format: text or json
     #[arg(long, default_value = "text")]
     log_format: telemetry::Format,
@@ -90,6 +93,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             renewal: Renewal::Certificate,
         },
         allowed: cli.allowed,
+        trusted: cli.trusted,
     };
     let bound = mesh_galley::bind(config).await.context("galley cannot start")?;
     process::serve(|drain| bound.run(drain), DRAIN).await.context("galley stopped")

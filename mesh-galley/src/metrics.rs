@@ -14,6 +14,9 @@ pub(crate) struct Metrics {
     kept: Gauge,
     going: Gauge,
     errors: Gauge,
+    subscribers: Gauge,
+    refusals: Gauge,
+    refused: Gauge,
 }
 
 impl Metrics {
@@ -27,7 +30,11 @@ impl Metrics {
         registry.register("galley_resources_kept", "Resources in force that are older than their broken file", kept.clone());
         registry.register("galley_resources_going", "Resources in force that are gone from their file since a moment only", going.clone());
         registry.register("galley_errors", "Errors in the configuration now", errors.clone());
-        Self { registry, passed, failed, resources, kept, going, errors }
+        let (subscribers, refusals, refused) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("galley_mcp_subscribers", "Connected subscribers", subscribers.clone());
+        registry.register("galley_mcp_rejections", "Responses that subscribers refused", refusals.clone());
+        registry.register("galley_mcp_refused_resources", "Resources that connected subscribers refuse now", refused.clone());
+        Self { registry, passed, failed, resources, kept, going, errors, subscribers, refusals, refused }
     }
 
     pub(crate) fn report(&self, report: &Report) {
@@ -38,6 +45,16 @@ impl Metrics {
         self.kept.set(count(report.kept));
         self.going.set(count(report.going));
         self.errors.set(count(report.errors.len()));
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refusals.inc();
+    }
+
+    pub(crate) fn subscribers(&self, all: usize, refused: usize) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.subscribers.set(count(all));
+        self.refused.set(count(refused));
     }
 
     pub(crate) fn encode(&self) -> String {

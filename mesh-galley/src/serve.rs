@@ -25,8 +25,10 @@ use crate::{
     config::Config,
     folders::{Folders, Last},
     metrics::Metrics,
+    publish::Outlet,
     state::State,
     store::Report,
+    subscribers::Subscribers,
 };
 
 /// How long Citadel may take to answer at the start.
@@ -133,8 +135,10 @@ impl Bound {
         let tasks = Tasks::new("galley");
         let metrics = Arc::new(Metrics::new());
         let reports = watch::Sender::new(Report::default());
+        let (outlet, served) = Outlet::new();
+        let subscribers = Subscribers::new(served, metrics.clone());
         if let Some(admin) = admin {
-            tasks.spawn("monitoring", admin::serve(admin, pages(&readiness, &metrics, &reports), drain.clone()));
+            tasks.spawn("monitoring", admin::serve(admin, pages(&readiness, &metrics, &reports, &subscribers), drain.clone()));
         }
 
         let connector = Connector::new();
@@ -143,12 +147,12 @@ impl Bound {
             () = drain.draining() => return Ok(()),
         };
 
-        let (snapshots, served) = watch::channel(None);
+        let mcp = Mcp { trusted: outlet.trusted(), others: outlet.others(), may_have_secrets: config.trusted, subscribers };
         let folders = Folders {
             folders: config.folders,
             watch: config.watch.then_some((config.quiet, config.patience)),
             last: Last::new(state),
-            snapshots,
+            outlet: Arc::new(outlet),
             reports,
             metrics,
         };
@@ -157,10 +161,9 @@ impl Bound {
         let roots = Roots::Live(enrolled.clone());
         let peers = Peers::Ids(Arc::new(config.allowed.into_iter().collect()));
         let config = tls::server_config(Identity::Live(enrolled), ClientAuth::Required(roots, peers), &[ALPN_H2])?;
-        let handler = Arc::new(Mcp { snapshots: served });
         // Only those on the allow-list get here, and one that comes back names every resource that it holds of a kind.
         let limits = Limits { request: 16 << 20, ..Limits::default() };
-        let server = Server::new(handler, tasks.spawner(), drain.clone(), limits);
+        let server = Server::new(Arc::new(mcp), tasks.spawner(), drain.clone(), limits);
         let routes = Routes::new(server.into_service());
         let options = grpc::Options { tls: Some(config), ..grpc::Options::default() };
         let ended = tokio::select! {
@@ -172,9 +175,12 @@ impl Bound {
     }
 }
 
-/// Who may subscribe was decided by TLS; everybody admitted sees the same.
+/// Who may subscribe was decided by TLS, which is never off; who may have Secrets is decided here, by the same identity.
 struct Mcp {
-    snapshots: watch::Receiver<Option<Arc<xds::Snapshot>>>,
+    trusted: watch::Receiver<Option<Arc<xds::Snapshot>>>,
+    others: watch::Receiver<Option<Arc<xds::Snapshot>>>,
+    may_have_secrets: Vec<SpiffeId>,
+    subscribers: Subscribers,
 }
 
 impl Handler for Mcp {
@@ -182,26 +188,20 @@ impl Handler for Mcp {
         let Some(identity) = peer.identity else {
             return Err(Status::unauthenticated("MCP is served to mesh identities only: connect with a client certificate"));
         };
-        tracing::info!(%identity, node = node.id, "MCP subscriber");
-        Ok(Subscription::new(self.snapshots.clone()).announce_revisions().observe(move |event| tell_event(&identity, event)))
+        let snapshots = if self.may_have_secrets.contains(&identity) { &self.trusted } else { &self.others };
+        let id = self.subscribers.arrived(identity, &node.id);
+        let subscribers = self.subscribers.clone();
+        Ok(Subscription::new(snapshots.clone()).announce_revisions().observe(move |event| subscribers.observe(id, event)))
     }
 }
 
-fn tell_event(identity: &SpiffeId, event: xds::Event) {
-    match event {
-        xds::Event::Nack { type_url, message, names, .. } => {
-            tracing::error!(%identity, %type_url, ?names, message, "a subscriber refused configuration; it keeps its last good one");
-        }
-        xds::Event::Closed => tracing::info!(%identity, "MCP subscriber gone"),
-        _ => {}
-    }
-}
-
-fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, reports: &watch::Sender<Report>) -> Pages {
+fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, reports: &watch::Sender<Report>, subscribers: &Subscribers) -> Pages {
     let (metrics, reports) = (metrics.clone(), reports.subscribe());
+    let (tallied, listed) = (subscribers.clone(), subscribers.clone());
     Pages::new()
         .readiness(readiness.clone())
         .get("/metrics", move |_| {
+            tallied.tally();
             let text = metrics.encode();
             async move { Reply::text(text) }
         })
@@ -209,4 +209,11 @@ fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, reports: &watch::Sender<
             let status = serde_json::to_value(&*reports.borrow()).unwrap_or_default();
             async move { Reply::json(&status) }
         })
+        .get("/debug/subscribers", move |_| {
+            let list = listed.to_json();
+            async move { Reply::json(&list) }
+        })
 }
+
+#[cfg(test)]
+mod tests;

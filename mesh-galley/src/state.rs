@@ -1,7 +1,7 @@
 //! What was in force, where a restart finds it: one small file for each file of configuration, so that a broken one still has its last good version then.
 //!
 //! A state file is a line of JSON with the format's number and a checksum of the rest, then the rest: the configuration file's path and its resources, as
-//! JSON. It is replaced whole. One that cannot be trusted is reported and not used; what it held is unknown then, which is not the same as nothing.
+//! JSON; of Secrets only the names, for no key is ever written. It is replaced whole. One that cannot be trusted is reported and not used; what it held is unknown then, which is not the same as nothing.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_config::resource::{Kind, Resource};
+use mesh_config::resource::{ApiVersion, Key, Kind, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::source::folder::{MAX_FILE, MAX_FILES};
+use crate::{
+    source::folder::{MAX_FILE, MAX_FILES},
+    store::Unsaved,
+};
 
 /// Of the format described above.
 const FORMAT: u32 = 1;
@@ -62,6 +65,9 @@ struct Head {
 struct Body {
     path: String,
     resources: Vec<Value>,
+    /// `namespace/name` of Secrets, whose content is written nowhere.
+    #[serde(default)]
+    secrets: Vec<String>,
 }
 
 /// What a configuration file held.
@@ -70,6 +76,7 @@ pub(crate) struct Remembered {
     pub(crate) rank: usize,
     pub(crate) path: PathBuf,
     pub(crate) resources: Vec<Resource>,
+    pub(crate) secrets: Vec<Key>,
 }
 
 impl State {
@@ -98,9 +105,12 @@ impl State {
                 let _ = fs::remove_file(&path);
             } else if path.extension().is_some_and(|extension| extension == EXTENSION) {
                 match read(&path) {
-                    Ok((of, resources)) => {
-                        all.extend(places(&of, folders).map(|(rank, path)| Remembered { rank, path, resources: resources.clone() }))
-                    }
+                    Ok((of, resources, secrets)) => all.extend(places(&of, folders).map(|(rank, path)| Remembered {
+                        rank,
+                        path,
+                        resources: resources.clone(),
+                        secrets: secrets.clone(),
+                    })),
                     Err(error) => self.unusable(path, &error),
                 }
             }
@@ -109,14 +119,15 @@ impl State {
     }
 
     /// Keeps what a file holds; nothing is kept for one that holds nothing. A failure is a fault, and tells false.
-    pub(crate) fn save(&mut self, of: &Path, resources: &[&Resource]) -> bool {
-        let (path, done) = match absolute(of) {
+    pub(crate) fn save(&mut self, unsaved: &Unsaved<'_>) -> bool {
+        let (path, done) = match absolute(unsaved.path) {
             Ok(of) => {
                 let path = self.folder.join(format!("{:032x}.{EXTENSION}", xxh3_128(of.as_bytes())));
-                let done = if resources.is_empty() { remove(&path) } else { self.write(&path, of, resources) };
+                let nothing = unsaved.resources.is_empty() && unsaved.secrets.is_empty();
+                let done = if nothing { remove(&path) } else { self.write(&path, of, unsaved) };
                 (path, done)
             }
-            Err(error) => (of.to_owned(), Err(error)),
+            Err(error) => (unsaved.path.to_owned(), Err(error)),
         };
         match &done {
             Ok(()) => drop(self.faults.remove(&path)),
@@ -132,8 +143,12 @@ impl State {
         self.faults.iter().map(|(path, fault)| format!("{}: {fault}", path.display()))
     }
 
-    fn write(&self, path: &Path, of: String, resources: &[&Resource]) -> Result<(), Error> {
-        let body = serde_json::to_vec(&Body { path: of, resources: resources.iter().map(|resource| resource.to_json()).collect() })?;
+    fn write(&self, path: &Path, of: String, unsaved: &Unsaved<'_>) -> Result<(), Error> {
+        let body = serde_json::to_vec(&Body {
+            path: of,
+            resources: unsaved.resources.iter().map(|resource| resource.to_json()).collect(),
+            secrets: unsaved.secrets.iter().map(ToString::to_string).collect(),
+        })?;
         let head = serde_json::to_vec(&Head { format: FORMAT, checksum: checksum(&body) })?;
         if (head.len() + 1 + body.len()) as u64 > MAX_STATE {
             return Err(Error::Size);
@@ -157,7 +172,7 @@ impl State {
     }
 }
 
-fn read(path: &Path) -> Result<(PathBuf, Vec<Resource>), Error> {
+fn read(path: &Path) -> Result<(PathBuf, Vec<Resource>, Vec<Key>), Error> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_STATE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_STATE {
@@ -174,13 +189,15 @@ fn read(path: &Path) -> Result<(PathBuf, Vec<Resource>), Error> {
     }
     let body: Body = serde_json::from_slice(body)?;
     let resources = body.resources.iter().map(resource).collect::<Result<_, _>>()?;
-    Ok((body.path.into(), resources))
+    let secrets = body.secrets.iter().map(|key| key.parse::<Key>()).collect::<Result<_, _>>();
+    let secrets = secrets.map_err(|_| Error::Resource("a Secret's name is not `namespace/name`".to_owned()))?;
+    Ok((body.path.into(), resources, secrets))
 }
 
 fn resource(json: &Value) -> Result<Resource, Error> {
-    let kind = json.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let known = Kind::ALL.iter().copied().find(|known| known.as_str() == kind);
-    let known = known.ok_or_else(|| Error::Resource(format!("no kind {kind}")))?;
+    let text = |field: &str| json.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (version, kind) = (ApiVersion::parse(text("apiVersion")), text("kind"));
+    let known = Kind::find(version.group, kind).ok_or_else(|| Error::Resource(format!("no kind {kind} in group {:?}", version.group)))?;
     Resource::from_json(known, json).map_err(|error| Error::Resource(error.to_string()))
 }
 

@@ -4,6 +4,7 @@
 //! a file that is being written is empty, or ends in the middle, for a moment. What a restart made us lose sight of is told apart from what is not there.
 
 mod held;
+mod look;
 mod tests;
 
 use std::{
@@ -19,8 +20,9 @@ use mesh_config::{
 };
 use serde::Serialize;
 
-use crate::source::folder::{File, Unreadable};
+use crate::source::folder::Unreadable;
 use held::Held;
+pub use look::Look;
 
 /// How long a resource must be gone from its file, and the file unchanged, until it is gone.
 pub const SETTLE: Duration = Duration::from_secs(1);
@@ -31,7 +33,7 @@ pub type Id = (Kind, Key);
 type FileId = (usize, PathBuf);
 
 /// What every file gave last, and the configuration they make together. Cheap to clone: an update works on a copy, so that its failure loses nothing.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Store {
     files: BTreeMap<FileId, Arc<Held>>,
     /// Resources that another file's of the same name keeps out of force.
@@ -55,6 +57,17 @@ pub struct Uncertain {
     pub ids: BTreeSet<Id>,
 }
 
+/// What a restart would lose of a file.
+#[derive(Debug)]
+pub struct Unsaved<'s> {
+    /// Which.
+    pub path: &'s Path,
+    /// What of it is in force, but for Secrets.
+    pub resources: Vec<&'s Resource>,
+    /// The Secrets: only by name, for keys are written nowhere.
+    pub secrets: Vec<&'s Key>,
+}
+
 /// What there is to say about the configuration as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -70,47 +83,41 @@ pub struct Report {
     pub going: usize,
 }
 
+/// More messages than this of one sort nobody reads; how many more there are is said.
+const MOST_MESSAGES: usize = 1000;
+
+impl Report {
+    fn bound(&mut self) {
+        for list in [&mut self.errors, &mut self.warnings] {
+            let more = list.len().saturating_sub(MOST_MESSAGES);
+            if more > 0 {
+                list.truncate(MOST_MESSAGES);
+                list.push(format!("and {more} more"));
+            }
+        }
+    }
+}
+
 impl Store {
-    /// Takes over what a file gave before a restart. To be called before the first update.
-    pub fn remember(&mut self, rank: usize, path: PathBuf, resources: impl IntoIterator<Item = Resource>) {
-        self.files.insert((rank, path), Arc::new(Held::remembered(resources)));
+    /// Takes over what a file gave before a restart: resources, and the names of Secrets, whose content is not kept. To be called before the first look.
+    pub fn remember(
+        &mut self,
+        rank: usize,
+        path: PathBuf,
+        resources: impl IntoIterator<Item = Resource>,
+        secrets: impl IntoIterator<Item = Key>,
+    ) {
+        self.files.insert((rank, path), Arc::new(Held::remembered(resources, secrets)));
     }
 
-    /// Takes over what was just read, and gives the configuration now in force. `now` is when the reading began.
-    pub fn update(&mut self, files: Vec<File>, unreadable: &[Unreadable], now: Instant) -> Arc<ConfigSnapshot> {
-        if !std::mem::replace(&mut self.started, true) {
+    /// Begins to look at all files. `now` is when the reading begins.
+    pub fn look(&mut self, now: Instant) -> Look<'_> {
+        let known = (!std::mem::replace(&mut self.started, true)).then(|| {
             // Who is kept out of force by whom was decided before the restart.
             self.merge(&[]);
-            let unknown = unreadable.iter().filter(|there| !self.files.keys().any(|(_, path)| path.starts_with(&there.path)));
-            self.unseen = unknown.map(|there| there.path.clone()).collect();
-        }
-        self.unseen.retain(|path| unreadable.iter().any(|there| there.path == *path));
-        let mut absent: BTreeSet<FileId> = self.files.keys().cloned().collect();
-        let mut seen = BTreeSet::new();
-        for file in files {
-            let id = (file.rank, file.path.clone());
-            absent.remove(&id);
-            let old = self.files.get(&id);
-            if old.is_none_or(|old| !old.is(file.hash)) {
-                let held = Held::read(&file, old.map(Arc::as_ref), now);
-                self.files.insert(id.clone(), Arc::new(held));
-            }
-            seen.insert(id);
-        }
-        for id in absent {
-            // What could not even be looked at is not gone.
-            if unreadable.iter().any(|there| id.1.starts_with(&there.path)) {
-                continue;
-            }
-            if let Some(held) = self.files.get_mut(&id)
-                && !held.is_absent()
-            {
-                *held = Arc::new(held.gone(now));
-            }
-            seen.insert(id);
-        }
-        self.settle(&seen, now);
-        self.merge(unreadable)
+            self.files.keys().map(|(_, path)| path.clone()).collect()
+        });
+        Look::new(self, now, known)
     }
 
     /// Whether something is gone that another look, [`SETTLE`] from now, may confirm.
@@ -129,10 +136,13 @@ impl Store {
     }
 
     /// What a restart would lose: files, and what of them is in force.
-    pub fn unsaved(&self) -> impl Iterator<Item = (&Path, Vec<&Resource>)> {
-        let files =
-            self.files.iter().filter(|(_, held)| !held.saved).map(|((_, path), held)| (path.as_path(), held.resources.values().collect()));
-        let forgotten = self.forgotten.iter().map(|path| (path.as_path(), Vec::new()));
+    pub fn unsaved(&self) -> impl Iterator<Item = Unsaved<'_>> {
+        let files = self.files.iter().filter(|(_, held)| !held.saved).map(|((_, path), held)| Unsaved {
+            path,
+            resources: held.resources.values().filter(|resource| resource.kind() != Kind::Secret).collect(),
+            secrets: held.secrets().collect(),
+        });
+        let forgotten = self.forgotten.iter().map(|path| Unsaved { path, resources: Vec::new(), secrets: Vec::new() });
         files.chain(forgotten)
     }
 
@@ -193,18 +203,23 @@ impl Store {
             if let Some(resource) = held.resources.get(*id) {
                 builder.insert(resource.clone());
             }
-            for (file, _) in claims.iter().filter(|(file, held)| *file != owner && !held.missing.contains(*id)) {
+            for (file, loser) in claims.iter().filter(|(file, held)| *file != owner && !held.missing.contains(*id)) {
                 let (kind, name) = id;
+                let place = |file: &FileId, held: &Held| match held.line(id) {
+                    Some(line) => format!("{}:{line}", file.1.display()),
+                    None => file.1.display().to_string(),
+                };
                 report.errors.push(format!(
                     "{}: {kind} {name} is also in {}, which stays in force: rename or remove one",
-                    file.1.display(),
-                    owner.1.display()
+                    place(file, loser),
+                    place(owner, held)
                 ));
                 shadowed.insert(((*id).clone(), (*file).clone()));
             }
         }
         report.resources = claims.len();
         let uncertain = self.doubts(|id| claims.contains_key(id), &mut report);
+        report.bound();
         (self.shadowed, self.uncertain, self.report) = (shadowed, uncertain, report);
         builder.build()
     }

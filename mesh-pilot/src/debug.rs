@@ -1,12 +1,20 @@
 //! The monitoring port's pages: readiness, metrics, and what Pilot holds, in Istio's paths.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use mesh_config::resource::Resource;
-use mesh_proto::type_url;
+use mesh_config::resource::{Kind, Resource};
+use mesh_proto::{
+    any::unpack,
+    envoy::{
+        config::core::v3::{DataSource, data_source::Specifier},
+        extensions::transport_sockets::tls::v3::{Secret, secret::Type},
+    },
+    type_url,
+};
 use mesh_runtime::{
     admin::{Pages, Reply, Request},
     ready::Readiness,
+    tls::material::fingerprint,
 };
 use serde_json::{Value, json};
 
@@ -15,7 +23,8 @@ use crate::{generate::generate, metrics::Metrics, push::Discovery, status::Statu
 /// All pages.
 pub(crate) fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, status: &Status, discovery: &Discovery) -> Pages {
     let (metrics, syncz) = (metrics.clone(), status.clone());
-    let (adsz_status, adsz_discovery) = (status.clone(), discovery.clone());
+    let (adsz_status, adsz_discovery, adsz_metrics) = (status.clone(), discovery.clone(), metrics.clone());
+    let secrets = (status.clone(), discovery.clone());
     let (endpoints, configuration, dumps) = (discovery.clone(), discovery.clone(), (status.clone(), discovery.clone()));
     Pages::new()
         .readiness(readiness.clone())
@@ -28,7 +37,7 @@ pub(crate) fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, status: &Stat
             async move { Reply::json(&table) }
         })
         .get("/debug/adsz", move |_| {
-            let page = adsz(&adsz_status, &adsz_discovery);
+            let page = adsz(&adsz_status, &adsz_discovery, &adsz_metrics);
             async move { Reply::json(&page) }
         })
         .get("/debug/endpointz", move |_| {
@@ -39,20 +48,26 @@ pub(crate) fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, status: &Stat
             let page = configz(&configuration);
             async move { Reply::json(&page) }
         })
+        .get("/debug/secretz", move |_| {
+            let page = secretz(&secrets.0, &secrets.1);
+            async move { Reply::json(&page) }
+        })
         .get("/debug/config_dump", move |request| {
             let page = config_dump(&dumps.0, &dumps.1, &request);
             async move { page }
         })
 }
 
-/// Who is connected, and the revision in force.
-fn adsz(status: &Status, discovery: &Discovery) -> Value {
+/// Who is connected, the revision in force, and how often changes made anything to be generated.
+fn adsz(status: &Status, discovery: &Discovery, metrics: &Metrics) -> Value {
     let clients: Vec<Value> = status
         .scopes()
         .iter()
         .map(|(id, scope)| json!({ "connectionId": id, "client": scope.client.to_string(), "address": scope.ip.to_string(), "labels": scope.labels }))
         .collect();
-    json!({ "totalClients": clients.len(), "clients": clients, "revision": discovery.world().map(|world| world.revision().to_string()) })
+    let generations: BTreeMap<&str, i64> = metrics.generations().into_iter().collect();
+    let revision = discovery.world().map(|world| world.revision().to_string());
+    json!({ "totalClients": clients.len(), "clients": clients, "revision": revision, "generations": generations })
 }
 
 /// Every service port with its endpoints.
@@ -79,10 +94,40 @@ fn endpointz(discovery: &Discovery) -> Value {
     rows.collect()
 }
 
-/// The configuration in force. It holds no secrets: TLS material is named there, never contained.
+/// The configuration in force, without Secrets: what of them is where, [`secretz`] tells.
 fn configz(discovery: &Discovery) -> Value {
     let Some(world) = discovery.world() else { return json!([]) };
-    world.snapshot().resources().map(Resource::to_json).collect()
+    world.snapshot().resources().filter(|resource| resource.kind() != Kind::Secret).map(Resource::to_json).collect()
+}
+
+/// The secrets of each proxy: what it has, as SHA-256, and what it does not get, and why.
+fn secretz(status: &Status, discovery: &Discovery) -> Value {
+    let rows = status.scopes().into_iter().filter_map(|(id, scope)| {
+        let (snapshot, report) = discovery.fed(&scope)?;
+        let secrets = snapshot.resources(type_url::SECRET).into_iter().flat_map(|secrets| secrets.iter());
+        let served: BTreeMap<&str, Value> = secrets.map(|(name, resource)| (&**name, shown(resource))).collect();
+        let withheld: BTreeMap<&str, String> =
+            report.refusals.iter().map(|refusal| (refusal.name.as_str(), refusal.reason.to_string())).collect();
+        (!served.is_empty() || !withheld.is_empty()).then(|| json!({ "proxy": id, "served": served, "withheld": withheld }))
+    });
+    rows.collect()
+}
+
+/// A secret by its fingerprints.
+fn shown(resource: &mesh_runtime::xds::Resource) -> Value {
+    let hash = |source: Option<&DataSource>| match source.and_then(|source| source.specifier.as_ref()) {
+        Some(Specifier::InlineBytes(bytes)) => Some(fingerprint(bytes)),
+        _ => None,
+    };
+    match unpack::<Secret>(&resource.body).ok().and_then(|secret| secret.r#type) {
+        Some(Type::TlsCertificate(pair)) => {
+            json!({ "certificate_sha256": hash(pair.certificate_chain.as_ref()), "key_sha256": hash(pair.private_key.as_ref()) })
+        }
+        Some(Type::ValidationContext(bundle)) => {
+            json!({ "ca_sha256": hash(bundle.trusted_ca.as_ref()), "crl_sha256": hash(bundle.crl.as_ref()) })
+        }
+        _ => Value::Null,
+    }
 }
 
 /// What a connected proxy (`?proxyID=`) is to have, resource by resource, in protobuf JSON.

@@ -10,6 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::generate::Work;
+
 /// `type` of a push, or of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Type {
@@ -28,11 +30,13 @@ pub struct Metrics {
     pushes: Family<Type, Gauge>,
     triggers: Family<Type, Gauge>,
     rejects: Family<Type, Gauge>,
+    generations: Family<Type, Gauge>,
     pub(crate) rejected_configs: Gauge,
     connected: Family<Version, Gauge>,
     pub(crate) services: Gauge,
     pub(crate) virtual_services: Gauge,
     pub(crate) conflicts: Gauge,
+    pub(crate) secrets_withheld: Gauge,
     convergence: Histogram,
     push_time: Histogram,
 }
@@ -46,11 +50,13 @@ impl Metrics {
             pushes: Family::default(),
             triggers: Family::default(),
             rejects: Family::default(),
+            generations: Family::default(),
             rejected_configs: Gauge::default(),
             connected: Family::default(),
             services: Gauge::default(),
             virtual_services: Gauge::default(),
             conflicts: Gauge::default(),
+            secrets_withheld: Gauge::default(),
             convergence: seconds(),
             push_time: seconds(),
             registry: Registry::default(),
@@ -58,6 +64,8 @@ impl Metrics {
         registry.register("pilot_xds_pushes", "Responses sent, by type", metrics.pushes.clone());
         registry.register("pilot_push_triggers", "Pushes to all proxies, by cause", metrics.triggers.clone());
         registry.register("pilot_total_xds_rejects", "Responses that a proxy refused, by type", metrics.rejects.clone());
+        let help = "Configurations of proxies of one sort after a change: made anew, only the endpoints that changed, or nothing at all";
+        registry.register("pilot_xds_generations", help, metrics.generations.clone());
         registry.register("pilot_total_rejected_configs", "Configuration that could not be understood", metrics.rejected_configs.clone());
         registry.register("pilot_xds", "Connected proxies", metrics.connected.clone());
         registry.register("pilot_services", "Services known", metrics.services.clone());
@@ -65,6 +73,8 @@ impl Metrics {
         let help =
             "Server names of listeners that several resources ask for, of which the first has them, over all proxies' configurations";
         registry.register("pilot_conflict_listener_server_names", help, metrics.conflicts.clone());
+        let help = "Secrets that proxies' configurations name and that are not served, over all of them";
+        registry.register("pilot_sds_secrets_withheld", help, metrics.secrets_withheld.clone());
         let help = "Seconds from a change's arrival to a proxy's acknowledgement of all of it";
         registry.register("pilot_proxy_convergence_time", help, metrics.convergence.clone());
         registry.register("pilot_xds_push_time", "Seconds to generate a proxy's configuration", metrics.push_time.clone());
@@ -90,8 +100,19 @@ impl Metrics {
         self.convergence.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn generated(&self, took: Duration) {
+    pub(crate) fn generated(&self, took: Duration, work: Work) {
         self.push_time.observe(took.as_secs_f64());
+        let what = match work {
+            Work::All => "full",
+            Work::Endpoints(_) => "endpoints",
+            Work::None => "avoided",
+        };
+        self.generations.get_or_create(&Type { r#type: what }).inc();
+    }
+
+    /// How often what was made: `full`, `endpoints`, `avoided`.
+    pub(crate) fn generations(&self) -> [(&'static str, i64); 3] {
+        ["full", "endpoints", "avoided"].map(|what| (what, self.generations.get_or_create(&Type { r#type: what }).get()))
     }
 
     pub(crate) fn set_connected(&self, proxies: usize) {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    generate::{Conflict, generate_reporting},
+    generate::{Conflict, Made, Refusal, Report, generate_after},
     metrics::Metrics,
     scope::ProxyScope,
     settings::MeshSettings,
@@ -63,16 +60,18 @@ struct Shared {
 /// The snapshots of one scope.
 struct Feed {
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
-    /// One generation of a scope at a time, so that an older World never overwrites a newer one.
-    turn: tokio::sync::Mutex<()>,
-    /// In the newest snapshot.
-    conflicts: AtomicI64,
+    /// What was made last. One generation of a scope at a time, so that an older World never overwrites a newer one.
+    turn: tokio::sync::Mutex<Option<Made>>,
+    /// What the newest snapshot goes without.
+    report: Mutex<Report>,
     metrics: Arc<Metrics>,
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.metrics.conflicts.dec_by(self.conflicts.load(Ordering::Relaxed));
+        let report = self.report.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.conflicts.dec_by(count(report.conflicts.len()));
+        self.metrics.secrets_withheld.dec_by(count(report.refusals.len()));
     }
 }
 
@@ -95,7 +94,7 @@ impl Lease {
         let leased = scopes.entry(scope.clone()).or_insert_with(|| {
             let metrics = discovery.shared.metrics.clone();
             let snapshots = watch::Sender::new(None);
-            let feed = Feed { snapshots, turn: tokio::sync::Mutex::default(), conflicts: AtomicI64::default(), metrics };
+            let feed = Feed { snapshots, turn: tokio::sync::Mutex::default(), report: Mutex::default(), metrics };
             Leased { feed: Arc::new(feed), proxies: 0 }
         });
         leased.proxies += 1;
@@ -147,6 +146,20 @@ impl Discovery {
         lease
     }
 
+    /// What a scope's proxies have, and what they go without.
+    pub(crate) fn fed(&self, scope: &ProxyScope) -> Option<(Arc<Snapshot>, Report)> {
+        let feed = self.scopes().get(scope)?.feed.clone();
+        let snapshot = feed.snapshots.borrow().clone()?;
+        let report = feed.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some((snapshot, report))
+    }
+
+    /// How often a change made how much to be generated.
+    #[cfg(test)]
+    fn generations(&self) -> [(&'static str, i64); 3] {
+        self.shared.metrics.generations()
+    }
+
     /// How many different scopes snapshots are kept for.
     pub fn kept(&self) -> usize {
         self.scopes().len()
@@ -169,16 +182,16 @@ impl Discovery {
 
     /// Makes a configuration the one in force and pushes it to everybody.
     pub async fn push(&self, received: Received) {
-        let settings = self.shared.settings.clone();
-        let revision = received.snapshot.revision().clone();
-        let built = tokio::task::spawn_blocking(move || World::build(received.snapshot, settings)).await;
+        let (settings, before) = (self.shared.settings.clone(), self.world());
+        let (revision, at) = (received.revision.clone(), received.at);
+        let built = tokio::task::spawn_blocking(move || World::new(received, settings, before.as_deref())).await;
         let world = match built {
             Ok(world) => Arc::new(world),
             Err(error) => return lost(&error),
         };
         self.shared.metrics.services.set(count(world.registry().services().count()));
         self.shared.metrics.virtual_services.set(count(world.snapshot().list::<VirtualService>().count()));
-        self.shared.status.begin(revision.as_str(), received.at);
+        self.shared.status.begin(revision.as_str(), at);
         self.shared.world.send_replace(Some(world));
         let feeds: Vec<(ProxyScope, Arc<Feed>)> = {
             let scopes = self.scopes();
@@ -191,26 +204,28 @@ impl Discovery {
 
     /// Brings a scope's snapshot up to the World in force.
     async fn refresh(&self, scope: &ProxyScope, feed: &Feed) {
-        let _turn = feed.turn.lock().await;
+        let mut turn = feed.turn.lock().await;
         let Some(world) = self.world() else { return };
         // The semaphore is never closed.
         let Ok(_permit) = self.shared.permits.acquire().await else { return };
         let began = Instant::now();
-        let (owned, generating) = (scope.clone(), world.clone());
-        let (snapshot, conflicts) = match tokio::task::spawn_blocking(move || generate_reporting(&generating, &owned)).await {
+        let (owned, made) = (scope.clone(), turn.clone());
+        let (mut made, work) = match tokio::task::spawn_blocking(move || generate_after(&world, &owned, made.as_ref())).await {
             Ok(generated) => generated,
             // A panic in a generator: the proxy keeps what it has.
             Err(error) => return lost(&error),
         };
-        self.shared.metrics.generated(began.elapsed());
+        self.shared.metrics.generated(began.elapsed(), work);
         let before = feed.snapshots.borrow().clone();
-        let next = Arc::new(shared_with(snapshot, before.as_deref()));
-        let news = before.as_ref().is_none_or(|before| before.revision != next.revision);
+        let news = before.as_ref().is_none_or(|before| before.revision != made.snapshot.revision);
+        feed.tell(scope, made.report.clone());
         if news {
-            feed.conflicting(scope, &conflicts);
+            let next = Arc::new(shared_with(Arc::unwrap_or_clone(made.snapshot), before.as_deref()));
+            made.snapshot = next.clone();
             self.shared.status.fed(scope, before.as_deref(), &next);
             feed.snapshots.send_replace(Some(next));
         }
+        *turn = Some(made);
     }
 
     fn scopes(&self) -> MutexGuard<'_, HashMap<ProxyScope, Leased>> {
@@ -219,15 +234,23 @@ impl Discovery {
 }
 
 impl Feed {
-    /// Takes note of what a snapshot goes without.
-    fn conflicting(&self, scope: &ProxyScope, conflicts: &[Conflict]) {
-        let now = count(conflicts.len());
-        let before = self.conflicts.swap(now, Ordering::Relaxed);
-        self.metrics.conflicts.inc_by(now - before);
-        if let Some(Conflict { listener, server_name }) = conflicts.first() {
-            let all = conflicts.len();
+    /// Takes note of what the newest snapshot goes without.
+    fn tell(&self, scope: &ProxyScope, report: Report) {
+        let mut told = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let difference = |now: usize, before: usize| count(now) - count(before);
+        self.metrics.conflicts.inc_by(difference(report.conflicts.len(), told.conflicts.len()));
+        self.metrics.secrets_withheld.inc_by(difference(report.refusals.len(), told.refusals.len()));
+        if report.conflicts != told.conflicts
+            && let Some(Conflict { listener, server_name }) = report.conflicts.first()
+        {
+            let all = report.conflicts.len();
             tracing::warn!(namespace = %scope.namespace, listener, server_name, all, "several resources ask for a server name: the first one has it");
         }
+        for Refusal { name, reason } in report.refusals.iter().filter(|refusal| !told.refusals.contains(refusal)) {
+            let (namespace, account) = (&scope.namespace, &scope.service_account);
+            tracing::warn!(%namespace, %account, name, %reason, "a secret is not served: TLS that needs it stays closed");
+        }
+        *told = report;
     }
 }
 

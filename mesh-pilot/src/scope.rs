@@ -1,7 +1,7 @@
 //! Who a proxy is: everything that a generator may know of it, and therefore also the cache key.
 //!
 //! Two proxies with equal scopes get the same bytes. Facts come from the proxy's node message; what is security-relevant in it (namespace, service account)
-//! must equal the authenticated identity, which [`ProxyScope::check`] enforces before anything is generated.
+//! must equal the authenticated identity, which [`ProxyScope::authenticated`] enforces before anything is generated.
 
 mod metadata;
 
@@ -32,6 +32,8 @@ pub struct ProxyScope {
     pub namespace: Namespace,
     /// The workload's service account.
     pub service_account: ServiceAccount,
+    /// Whether a certificate has proven namespace and service account ([`ProxyScope::authenticated`]); secrets go to no other.
+    pub is_authenticated: bool,
     /// What its search path ends with: `ns.svc.cluster.local`.
     pub dns_domain: String,
     /// The workload's labels.
@@ -146,6 +148,7 @@ impl ProxyScope {
             ip: id.ip,
             namespace,
             service_account,
+            is_authenticated: false,
             dns_domain: id.dns_domain,
             labels: metadata.labels()?,
             interception: metadata.interception()?,
@@ -157,16 +160,16 @@ impl ProxyScope {
         })
     }
 
-    /// Whether the proxy is who it says: trust domain, namespace and service account of its certificate (DESIGN.md D1).
+    /// The scope of a proxy that is who it says: trust domain, namespace and service account of its certificate (DESIGN.md D1).
     ///
     /// # Errors
     /// [`InvalidNode::Identity`] otherwise.
-    pub fn check(&self, identity: &SpiffeId, settings: &MeshSettings) -> Result<(), InvalidNode> {
+    pub fn authenticated(self, identity: &SpiffeId, settings: &MeshSettings) -> Result<Self, InvalidNode> {
         let same = settings.trusts(identity.trust_domain())
             && identity.namespace() == Some(&self.namespace)
             && identity.service_account() == Some(&self.service_account);
         if same {
-            return Ok(());
+            return Ok(Self { is_authenticated: true, ..self });
         }
         Err(InvalidNode::Identity {
             claimed: format!("ns/{}/sa/{}", self.namespace, self.service_account),

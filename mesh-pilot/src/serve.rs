@@ -228,15 +228,15 @@ struct Ads {
 
 impl Handler for Ads {
     async fn open(&self, peer: Peer, node: Arc<Node>) -> Result<Subscription, GrpcStatus> {
-        let scope = ProxyScope::from_node(&node).map_err(|error| GrpcStatus::invalid_argument(error.to_string()))?;
+        let mut scope = ProxyScope::from_node(&node).map_err(|error| GrpcStatus::invalid_argument(error.to_string()))?;
         if self.admit == Admit::Identified {
             let identity = peer.identity.as_ref().ok_or_else(|| {
                 GrpcStatus::unauthenticated("discovery is served to mesh identities only: connect with a client certificate")
             })?;
-            if let Err(error) = scope.check(identity, &self.settings) {
+            scope = scope.authenticated(identity, &self.settings).map_err(|error| {
                 tracing::warn!(node = node.id, %identity, "a proxy claims to be somebody else");
-                return Err(GrpcStatus::permission_denied(error.to_string()));
-            }
+                GrpcStatus::permission_denied(error.to_string())
+            })?;
         }
         let connection = self.status.connected(&node.id, &scope, peer.remote.to_string());
         tracing::info!(proxy = node.id, client = %scope.client, "proxy connected");

@@ -5,17 +5,26 @@ use std::sync::Arc;
 
 use mesh_config::{
     load,
+    registry::Registry,
     snapshot::{Builder, ConfigSnapshot},
 };
 use mesh_proto::envoy::config::core::v3::Node;
 use mesh_proto::google::protobuf::{Struct, Value, value::Kind};
 
-use crate::{scope::ProxyScope, settings::MeshSettings, world::World};
+use tokio::time::Instant;
+
+use crate::{scope::ProxyScope, settings::MeshSettings, source::Received, world::World};
 
 pub(crate) fn snapshot(yaml: &str) -> Arc<ConfigSnapshot> {
     let loaded = load::documents("test.yaml", yaml.as_bytes());
     assert!(!loaded.has_errors(), "{}", loaded.diagnostics.iter().map(ToString::to_string).collect::<String>());
     loaded.objects.into_iter().map(|object| object.resource).collect::<Builder>().build()
+}
+
+/// As it would come from Galley.
+pub(crate) fn received(yaml: &str) -> Received {
+    let snapshot = snapshot(yaml);
+    Received { revision: snapshot.revision().clone(), registry: Arc::new(Registry::build(&snapshot)), snapshot, at: Instant::now() }
 }
 
 pub(crate) fn settings() -> MeshSettings {

@@ -3,10 +3,14 @@
 //! Built once a revision, immutable, pure. Istio's rules of precedence, visibility and inheritance live here and nowhere else; generators only translate.
 
 mod authorization;
+mod contents;
 mod destination_rules;
+mod fingerprint;
 mod gateways;
+mod guards;
 mod hosts;
 mod peer_authentication;
+mod secrets;
 mod sidecars;
 mod view;
 mod virtual_services;
@@ -15,56 +19,79 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use mesh_config::{
     registry::{Instance, Registry, Service, TlsMode, Workload, WorkloadSource},
-    resource::{Labels, peer_authentication::MutualTlsMode, selector::selects},
+    resource::{Labels, peer_authentication::MutualTlsMode, request_authentication::JwtRule, selector::selects},
     snapshot::ConfigSnapshot,
 };
 use mesh_proto::id::{Hostname, Revision, SpiffeId};
 
 pub use authorization::Policy;
 pub use destination_rules::Rule;
+pub(crate) use fingerprint::Fingerprint;
 pub use gateways::{MergedServer, Port as GatewayPort};
+pub use guards::Plugin;
 pub(crate) use hosts::specificity;
 pub use hosts::{fqdn, provenance};
+pub(crate) use secrets::BUNDLE;
+pub use secrets::{Material, Withheld};
 pub use view::{EgressView, View};
 pub use virtual_services::RoutingRule;
 pub(crate) use virtual_services::gateways;
 
-use crate::{scope::ProxyScope, settings::MeshSettings};
+use tokio::time::Instant;
+
+use crate::{scope::ProxyScope, settings::MeshSettings, source::Received};
 
 /// The mesh at one revision.
 #[derive(Debug)]
 pub struct World {
+    revision: Revision,
     snapshot: Arc<ConfigSnapshot>,
     settings: MeshSettings,
-    registry: Registry,
+    registry: Arc<Registry>,
     rules: destination_rules::Index,
     routing: virtual_services::Index,
     sidecars: sidecars::Index,
     gateways: gateways::Index,
     peers: peer_authentication::Index,
     policies: authorization::Index,
+    guards: guards::Index,
+    secrets: secrets::Index,
+    contents: contents::Contents,
 }
 
 impl World {
-    /// Reads a snapshot once.
+    /// Reads a whole configuration once: services and workloads are in it as the objects that they are made of.
     pub fn build(snapshot: Arc<ConfigSnapshot>, settings: MeshSettings) -> Self {
+        let registry = Arc::new(Registry::build(&snapshot));
+        Self::new(Received { revision: snapshot.revision().clone(), snapshot, registry, at: Instant::now() }, settings, None)
+    }
+
+    /// Reads what was received once. `before` spares the hashing of what has not changed since.
+    pub fn new(received: Received, settings: MeshSettings, before: Option<&Self>) -> Self {
+        let Received { revision, snapshot, registry, at: _ } = received;
         let root = settings.root_namespace.as_str();
-        Self {
-            registry: Registry::build(&snapshot),
+        let mut world = Self {
+            revision,
             rules: destination_rules::Index::build(&snapshot),
             routing: virtual_services::Index::build(&snapshot),
             sidecars: sidecars::Index::build(&snapshot),
             gateways: gateways::Index::build(&snapshot),
             peers: peer_authentication::Index::build(&snapshot, root),
             policies: authorization::Index::build(&snapshot, root),
+            guards: guards::Index::build(&snapshot, root),
+            secrets: secrets::Index::build(&snapshot),
+            contents: contents::Contents::default(),
+            registry,
             settings,
             snapshot,
-        }
+        };
+        world.contents = contents::Contents::of(&world, before.map(|before| &before.contents));
+        world
     }
 
     /// The revision of the configuration.
     pub fn revision(&self) -> &Revision {
-        self.snapshot.revision()
+        &self.revision
     }
 
     /// The configuration.
@@ -114,6 +141,24 @@ impl World {
         self.policies.of(namespace, labels)
     }
 
+    /// The rules for the tokens that a proxy's workload understands, by issuer.
+    pub fn tokens(&self, scope: &ProxyScope) -> Vec<&JwtRule> {
+        self.guards.tokens(scope.namespace.as_str(), self.labels(scope))
+    }
+
+    /// The plugins that ought to run in a proxy, and without which traffic must not pass.
+    pub fn plugins<'a>(&'a self, scope: &'a ProxyScope) -> impl Iterator<Item = &'a Plugin> {
+        self.guards.plugins(scope.namespace.as_str(), self.labels(scope))
+    }
+
+    /// What an SDS name means to a proxy.
+    ///
+    /// # Errors
+    /// Why it does not get it.
+    pub fn secret(&self, scope: &ProxyScope, name: &str) -> Result<Material<'_>, Withheld> {
+        self.secrets.find(scope, name)
+    }
+
     /// The workload beside a proxy and the service ports it stands behind.
     pub fn instances(&self, scope: &ProxyScope) -> Vec<(&Arc<Workload>, &Instance)> {
         let own = self.workloads(scope);
@@ -146,7 +191,8 @@ impl World {
         if !service.subject_alt_names.is_empty() {
             return service.subject_alt_names.iter().cloned().collect();
         }
-        let endpoints = service.ports.iter().flat_map(|port| self.registry.endpoints(&service.id, port.number));
+        // Also those that are not healthy now: whether they are changes often, and who they are does not.
+        let endpoints = service.ports.iter().flat_map(|port| self.registry.all_endpoints(&service.id, port.number));
         let workloads = endpoints.map(|endpoint| &endpoint.workload).filter(|workload| workload.tls == TlsMode::Istio);
         workloads.filter_map(|workload| self.identity(workload)).map(|id| id.to_string()).collect()
     }

@@ -39,6 +39,10 @@ fn answer(input: &str, name: &str) -> String {
     let mut text = String::new();
     for proxy in case::proxies(input, name) {
         text.push_str(&format!("---\nproxy: {:?}\n", proxy.id));
+        if let Some(secrets) = proxy.snapshot.resources(type_url::SECRET) {
+            let names: Vec<String> = secrets.keys().map(ToString::to_string).collect();
+            text.push_str(&format!("sds: {}\n", serde_json::to_string(&names).unwrap()));
+        }
         for (short, url) in TYPES {
             let Some(resources) = proxy.snapshot.resources(url) else { continue };
             let names: Vec<String> = resources.keys().map(ToString::to_string).collect();

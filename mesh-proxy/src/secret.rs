@@ -37,6 +37,8 @@ pub struct Roots {
     pub store: Arc<RootCertStore>,
     /// As given, for `/certs` and SDS.
     pub certificates: Arc<[CertificateDer<'static>]>,
+    /// The revocation lists that came with it, PEM.
+    pub crl: Option<Arc<[u8]>>,
 }
 
 impl SecretRef {

@@ -20,6 +20,7 @@ pub(crate) use self::{
     downstream::{ServerContext, serve},
     facts::{PeerFacts, hex},
     upstream::{ClientContext, Dial, Offer, dial},
+    verify::revocations,
 };
 use crate::{
     secret::{Secret, SecretRef},

@@ -16,6 +16,7 @@
 //! ticket does, and be renewed with every resumption. (Envoy has BoringSSL verify again on resumption.)
 
 mod identity;
+pub mod material;
 mod peer;
 mod trust;
 mod verify;

@@ -8,6 +8,7 @@ pub mod id;
 pub mod istio;
 pub mod json;
 pub mod mcp;
+pub mod re2;
 pub mod type_url;
 pub mod typed_struct;
 pub mod yaml;

@@ -15,6 +15,11 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/mesh.mcp.v1.rs"));
 }
 
+/// What stands for a kind in the type URL of services as the registry sees them, whatever objects they came from.
+pub const SERVICE: &str = "RegistryService";
+/// The same for workloads.
+pub const WORKLOAD: &str = "RegistryWorkload";
+
 /// The type URL under which MCP serves a kind: `mesh.dev/mcp/v1/VirtualService`.
 #[must_use]
 pub fn type_url(kind: &str) -> String {

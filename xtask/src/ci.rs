@@ -48,6 +48,8 @@ const STAGES: &[Stage] = &[
         name: "build",
         run: |root, budget| cargo(root, budget, &["build", "--profile", "ci", "-p", "mesh-ctl", "-p", "mesh-proxy", "-p", "mesh-pilot"]),
     },
+    Stage { name: "gen", run: |root, budget| xtask(root, budget, &["gen", "crds", "--check"]) },
+    Stage { name: "conformance", run: conformance },
     Stage { name: "demo", run: |root, budget| meshctl(root, budget, &["demo", "--check"]) },
     Stage { name: "kill", run: kill },
     Stage { name: "demo-audit", run: |root, budget| xtask(root, budget, &["demo-audit"]) },
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     summary(&done, begun);
-    for (what, why) in skipped() {
+    for (what, why) in skipped(&root) {
         println!("skipped: {what}: {why}");
     }
     Ok(())
@@ -86,15 +88,33 @@ fn summary(done: &[(&str, Duration, u64)], begun: Instant) {
     println!("{:<14} {:>7.1} s", "in all", begun.elapsed().as_secs_f64());
 }
 
-fn skipped() -> Vec<(&'static str, &'static str)> {
-    if process::exists("cargo-deny") {
-        Vec::new()
-    } else {
-        vec![(
-            "cargo deny check",
-            "cargo-deny is not installed; its bans on versions, providers and walls are checked by `tidy`, licences are not",
-        )]
+fn skipped(root: &Path) -> Vec<(&'static str, &'static str)> {
+    let mut skipped = Vec::new();
+    if !process::exists("cargo-deny") {
+        let why = "cargo-deny is not installed; its bans on versions, providers and walls are checked by `tidy`, licences are not";
+        skipped.push(("cargo deny check", why));
     }
+    if conformance_data(root).is_none() {
+        skipped.push((
+            "conformance",
+            "its data is not part of the repository: set MESH_CONFORMANCE to the folder, or put it at ../shared/conformance",
+        ));
+    }
+    skipped.push(("fuzz", "it finds more the longer it runs: `cargo xtask fuzz --seconds N`"));
+    skipped
+}
+
+/// Istio's answers, if they are on this machine.
+fn conformance_data(root: &Path) -> Option<PathBuf> {
+    let named = std::env::var_os("MESH_CONFORMANCE").map(PathBuf::from);
+    named.or_else(|| Some(root.parent()?.join("shared/conformance"))).filter(|folder| folder.is_dir())
+}
+
+fn conformance(root: &Path, budget: Duration) -> Result<()> {
+    let Some(data) = conformance_data(root) else { return Ok(()) };
+    let data = data.to_string_lossy();
+    xtask(root, budget, &["conformance", "--data", &data])?;
+    xtask(root, budget, &["conformance", "--data", &data, "--self-test"])
 }
 
 /// Stage to seconds.

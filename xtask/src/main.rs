@@ -2,10 +2,14 @@
 #![allow(clippy::print_stdout, reason = "a chore speaks to whoever runs it")]
 
 mod audit;
+mod bench;
 mod binary;
 mod ci;
+mod conformance;
 mod demo;
 mod differential;
+mod fuzz;
+mod r#gen;
 mod interop;
 mod peers;
 mod process;
@@ -33,6 +37,14 @@ enum Task {
     DemoAudit(audit::Args),
     /// The same bootstrap and requests in Envoy and in mesh-proxy: what differs
     Differential(differential::Args),
+    /// Measure
+    Bench(bench::Args),
+    /// Cases with Istio's answers, from a folder: how many of ours agree, and every one that does not
+    Conformance(conformance::Args),
+    /// The fuzz targets, each for a while
+    Fuzz(fuzz::Args),
+    /// Files of the repository that are made from its types
+    Gen(r#gen::Args),
     /// A foreign proxy as a sidecar of our mesh, judged by its own statistics
     Interop(interop::Args),
 }
@@ -43,6 +55,10 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::DemoAudit(args) => audit::run(&args),
         Task::Differential(args) => differential::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Gen(args) => r#gen::run(&args),
         Task::Interop(args) => interop::run(&args),
     };
     match done {

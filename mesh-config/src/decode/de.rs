@@ -15,11 +15,18 @@ use super::{
 pub(super) struct Deserializer<'a, 'p> {
     view: View<'a>,
     path: &'p Path<'p>,
+    /// Fields of this mapping that somebody else reads.
+    without: &'static [&'static str],
 }
 
 impl<'a, 'p> Deserializer<'a, 'p> {
     pub(super) fn new(view: View<'a>, path: &'p Path<'p>) -> Self {
-        Self { view, path }
+        Self { view, path, without: &[] }
+    }
+
+    /// The same, but for these fields.
+    pub(super) fn without(self, fields: &'static [&'static str]) -> Self {
+        Self { without: fields, ..self }
     }
 
     /// Gives an error of this value, or of a visitor that looked at it, its place.
@@ -52,9 +59,7 @@ impl<'a, 'p> Deserializer<'a, 'p> {
     }
 
     fn mapping<V: Visitor<'a>>(self, visitor: V, mut entries: Vec<Entry<'a>>, is_struct: bool) -> Result<V::Value, Error> {
-        if is_struct {
-            entries.retain(|entry| !entry.value.is_null());
-        }
+        entries.retain(|entry| !(self.without.contains(&entry.key) || is_struct && entry.value.is_null()));
         self.place(visitor.visit_map(Map { entries: entries.into_iter(), current: None, path: self.path }))
     }
 
@@ -132,18 +137,24 @@ impl<'a> serde::Deserializer<'a> for Deserializer<'a, '_> {
         }
     }
 
-    fn deserialize_struct<V: Visitor<'a>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    /// A key that the struct does not list is refused here, for types whose own visitor would pass over it.
+    fn deserialize_struct<V: Visitor<'a>>(self, _: &'static str, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         match self.view.shape() {
-            Shape::Map(entries) => self.mapping(visitor, entries, true),
+            Shape::Map(entries) => {
+                if let Some(entry) = entries.iter().find(|entry| !fields.contains(&entry.key) && !self.without.contains(&entry.key)) {
+                    return Err(Error::unknown_name("field", entry.key, fields).at(&self.path.field(entry.key), entry.key_span));
+                }
+                self.mapping(visitor, entries, true)
+            }
             _ => self.wrong("a mapping"),
         }
     }
 
     fn deserialize_enum<V: Visitor<'a>>(self, _: &'static str, variants: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
-        // A choice of fields (`exact`, `prefix`, …) has lower-case names; a choice of values has upper-case ones.
+        // A choice of fields (`exact`, `prefix`, …) has lower-case names; a choice of values mostly has upper-case ones.
         let of_fields = variants.first().is_some_and(|name| name.starts_with(char::is_lowercase));
         match self.view.shape() {
-            Shape::Text(text) if !of_fields => self.place(visitor.visit_enum(text.into_deserializer())),
+            Shape::Text(text) if !of_fields || variants.contains(&text) => self.place(visitor.visit_enum(text.into_deserializer())),
             Shape::Map(mut entries) if of_fields => {
                 entries.retain(|entry| !entry.value.is_null());
                 match entries.as_slice() {

@@ -2,7 +2,7 @@
 
 use crate::{
     decode::{Error, Path, View},
-    resource::{ApiVersion, Kind, Meta},
+    resource::{ApiVersion, Kind},
     suggest::nearest,
 };
 
@@ -15,10 +15,6 @@ pub(super) enum Identity {
     /// Not for the mesh; why, in a sentence.
     Foreign(String),
 }
-
-/// Istio's kinds that this mesh does not read. Skipping one silently could drop a policy, so they are refused.
-const UNSUPPORTED: &[&str] =
-    &["EnvoyFilter", "ProxyConfig", "RequestAuthentication", "Telemetry", "TrafficExtension", "WasmPlugin", "WorkloadGroup"];
 
 /// Tells an object's kind from its `apiVersion` and `kind`.
 pub(super) fn identify(version: ApiVersion<'_>, name: &str, root: View<'_>, path: &Path<'_>) -> Result<Identity, Error> {
@@ -40,10 +36,6 @@ pub(super) fn identify(version: ApiVersion<'_>, name: &str, root: View<'_>, path
         let message = format!("apiVersion `{}` has no kind {name}", written(version));
         return Err(wrong_version(Error::new(message).suggest(use_version(kind))));
     }
-    if istio && UNSUPPORTED.contains(&name) {
-        let message = format!("{name} is not supported by this mesh");
-        return Err(wrong_kind(Error::new(message).suggest("remove it; what it asks for would not be done")));
-    }
     let names: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.group() == version.group).map(|kind| kind.as_str()).collect();
     if istio || nearest(name, names.iter().copied()).is_some() {
         return Err(wrong_kind(Error::unknown_name("kind", name, &names)));
@@ -51,37 +43,11 @@ pub(super) fn identify(version: ApiVersion<'_>, name: &str, root: View<'_>, path
     Ok(Identity::Foreign(format!("{name} ({}) is not read by the mesh, skipped", written(version))))
 }
 
-/// Which kind an object was probably meant to be of, when it is not clear.
-pub(super) enum Meant {
-    /// One of ours, mistyped or with the wrong version.
-    Kind(Kind),
-    /// One of Istio's that this mesh does not read.
-    NotOurs,
-    /// Nobody knows.
-    Unknown,
-}
-
-/// Reads what it can of `kind`.
-pub(super) fn meant(root: View<'_>) -> Meant {
-    let Some(name) = root.get("kind").and_then(View::text) else { return Meant::Unknown };
-    if UNSUPPORTED.contains(&name) {
-        return Meant::NotOurs;
-    }
-    let known = nearest(name, Kind::ALL.iter().map(|kind| kind.as_str()));
-    known.and_then(|known| Kind::ALL.iter().copied().find(|kind| kind.as_str() == known)).map_or(Meant::Unknown, Meant::Kind)
-}
-
-/// Checks that a name is one that Kubernetes takes: a DNS subdomain (RFC 1123).
-pub(super) fn check_name(meta: &Meta) -> Result<(), Error> {
-    let label = |label: &str| {
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    if meta.name.len() <= 253 && meta.name.split('.').all(label) {
-        return Ok(());
-    }
-    Err(Error::new(format!("`{}` is not a name", meta.name))
-        .suggest("use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit"))
+/// The kind that an object was probably meant to be of, when it is not clear: one of ours, mistyped or with the wrong version.
+pub(super) fn meant(root: View<'_>) -> Option<Kind> {
+    let name = root.get("kind").and_then(View::text)?;
+    let known = nearest(name, Kind::ALL.iter().map(|kind| kind.as_str()))?;
+    Kind::ALL.iter().copied().find(|kind| kind.as_str() == known)
 }
 
 fn is_list(group: &str, name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The documents of a stream as separate texts, for when one of them is no YAML.
 
 /// Each document, preceded by as many line breaks as there were lines before it, so that line numbers hold.
-pub(super) fn documents(text: &str) -> Vec<String> {
+pub(crate) fn documents(text: &str) -> Vec<String> {
     let mut documents = Vec::new();
     let mut current = String::new();
     for (number, line) in text.split_inclusive('\n').enumerate() {

@@ -72,6 +72,14 @@ spec:
               = expected: a duration such as `5s`, `1.5s` or `100ms`
               = help: did you mean `5s`?
 
+            error: must be a whole number (type integer), not a string (found `80`)
+              --> mesh.yaml:10:15
+               |
+            10 |       weight: "80"
+               |               ^^^^
+               = field: spec.http[0].route[0].weight of VirtualService default/shop
+               = help: remove the quotes: 80
+
             error: found the string "80"
               --> mesh.yaml:20:15
                |
@@ -138,13 +146,13 @@ spec:
     redirect: {uri: /b}
 ",
         expect![[r#"
-            error: exactly one must be set, found 2
+            error: only one of exact, prefix, regex can be set, found exact and prefix
              --> mesh.yaml:8:12
               |
             8 |     - uri: {exact: /a, prefix: /b}
               |            ^^^^^^^^^^^^^^^^^^^^^^^
               = field: spec.http[0].match[0].uri of VirtualService default/shop
-              = help: keep one of exact, prefix, regex
+              = help: keep one of them
 
             error: HTTP route cannot contain both route and redirect: keep one
               --> mesh.yaml:17:5
@@ -178,16 +186,8 @@ apiVersion: v1
 kind: DestinationRule
 metadata: {name: a}
 ---
-apiVersion: telemetry.istio.io/v1
-kind: Telemetry
-metadata: {name: a}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: a}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
 metadata: {name: a}
 ---
 kind: Service
@@ -200,7 +200,7 @@ metadata: {name: a}
             2 | kind: VirtualServcie
               |       ^^^^^^^^^^^^^^
               = field: kind
-              = expected: one of WorkloadEntry, ServiceEntry, VirtualService, DestinationRule, Gateway, Sidecar
+              = expected: one of WorkloadEntry, ServiceEntry, VirtualService, DestinationRule, Gateway, Sidecar, WorkloadGroup, EnvoyFilter, ProxyConfig
               = help: did you mean `VirtualService`?
 
             error: unknown version `v2`
@@ -220,30 +220,16 @@ metadata: {name: a}
               = field: apiVersion
               = help: use apiVersion: networking.istio.io/v1
 
-            error: Telemetry is not supported by this mesh
+            note: Role (rbac.authorization.k8s.io/v1) is not read by the mesh, skipped
               --> mesh.yaml:14:7
                |
-            14 | kind: Telemetry
-               |       ^^^^^^^^^
-               = field: kind
-               = help: remove it; what it asks for would not be done
-
-            note: Deployment (apps/v1) is not read by the mesh, skipped
-              --> mesh.yaml:18:7
-               |
-            18 | kind: Deployment
-               |       ^^^^^^^^^^
-
-            note: Gateway (gateway.networking.k8s.io/v1) is not read by the mesh, skipped
-              --> mesh.yaml:22:7
-               |
-            22 | kind: Gateway
-               |       ^^^^^^^
+            14 | kind: Role
+               |       ^^^^
 
             error: Required value: the field is missing
-              --> mesh.yaml:25:1
+              --> mesh.yaml:17:1
                |
-            25 | kind: Service
+            17 | kind: Service
                | ^^^^^^^^^^^^^
                = field: apiVersion"#]],
     );
@@ -279,20 +265,28 @@ spec: {host: d}
     check(
         text,
         expect![[r#"
-        error: not YAML: while parsing a flow mapping, did not find expected ',' or '}'
-         --> mesh.yaml:9:5
-          |
-        9 | spec: {host: b}
-          |     ^
+            error: not YAML: while parsing a flow mapping, did not find expected ',' or '}'
+             --> mesh.yaml:9:5
+              |
+            9 | spec: {host: b}
+              |     ^
 
-        error: unknown field `hots`
-          --> mesh.yaml:14:8
-           |
-        14 | spec: {hots: c}
-           |        ^^^^
-           = field: spec.hots of DestinationRule default/c
-           = expected: one of host, trafficPolicy, subsets, exportTo, workloadSelector
-           = help: did you mean `host`?"#]],
+            error: unknown field `hots`
+              --> mesh.yaml:14:8
+               |
+            14 | spec: {hots: c}
+               |        ^^^^
+               = field: spec.hots of DestinationRule default/c
+               = expected: one of host, trafficPolicy, subsets, exportTo, workloadSelector
+               = help: did you mean `host`?
+
+            error: Required value: the field is missing
+              --> mesh.yaml:14:7
+               |
+            14 | spec: {hots: c}
+               |       ^^^^^^^^^
+               = field: spec.host of DestinationRule default/c
+               = help: add `host`"#]],
     );
 }
 
@@ -410,7 +404,6 @@ fn what_is_refused_is_named_and_what_is_not_ours_keeps_nothing_alive() {
     let route = vec![(Kind::VirtualService, Key::new("default", "a"))];
     assert_eq!(of("networking.istio.io/v2", "VirtualService"), (route.clone(), false));
     assert_eq!(of("networking.istio.io/v1", "VirtualServcie"), (route, false));
-    assert_eq!(of("telemetry.istio.io/v1", "Telemetry"), (vec![], false));
     assert_eq!(of("networking.istio.io/v1", "Whatever"), (vec![], true));
 }
 

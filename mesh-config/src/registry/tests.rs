@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 //! Who is behind what, and that neither order nor a neighbour changes it.
 
+mod histories;
+mod kubernetes;
+
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
@@ -30,10 +33,17 @@ fn describe(registry: &Registry) -> String {
         for port in &service.ports {
             let protocol = port.protocol.map_or("sniffed", |protocol| protocol.as_str());
             writeln!(text, "  {} {} {protocol}", port.number, port.name).unwrap();
-            for endpoint in registry.endpoints(&service.id, port.number) {
+            for endpoint in registry.all_endpoints(&service.id, port.number) {
                 let workload = &endpoint.workload;
                 let account = &workload.service_account;
-                writeln!(text, "    {} {} x{} {:?} {account}", endpoint.address, workload.id, workload.weight, workload.tls).unwrap();
+                write!(text, "    {} {} x{} {:?} {account}", endpoint.address, workload.id, workload.weight, workload.tls).unwrap();
+                for address in &endpoint.additional_addresses {
+                    write!(text, " +{address}").unwrap();
+                }
+                if endpoint.health != Health::Healthy {
+                    write!(text, " {:?}", endpoint.health).unwrap();
+                }
+                text.push('\n');
             }
         }
     }

@@ -9,17 +9,22 @@ use super::{
     selector::{LabelSelector, TargetRef},
     spec::{names, spec},
 };
+use crate::schema::{cel, oneof, optional};
 
 spec! {
     /// Rules for the selected workloads. ALLOW without rules allows nothing; an empty rule (`{}`) matches everything.
+    #[schemars(transform = oneof(&["provider"]))]
+    #[schemars(transform = cel("(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1", "only one of targetRefs or selector can be set").remedy("keep one of them"))]
     pub struct AuthorizationPolicy {
         selector: Option<LabelSelector>,
         /// Deprecated in favour of `target_refs`.
         target_ref: Option<TargetRef>,
+        #[schemars(length(max = 16))]
         target_refs: Vec<TargetRef>,
         action: Action,
         /// Who decides, for action CUSTOM only.
         provider: Option<ExtensionProvider>,
+        #[schemars(length(max = 512))]
         rules: Vec<Rule>,
     }
 
@@ -31,6 +36,7 @@ spec! {
     /// Matches a request that one of `from`, one of `to` and all of `when` match; an absent part matches always.
     pub struct Rule {
         #[serde(deserialize_with = "non_empty")]
+        #[schemars(length(max = 512))]
         from: Vec<From>,
         #[serde(deserialize_with = "non_empty")]
         to: Vec<To>,
@@ -39,16 +45,19 @@ spec! {
     }
 
     /// One alternative of `from`.
+    #[schemars(transform = optional("source"))]
     pub struct From {
         required source: Source,
     }
 
     /// One alternative of `to`.
+    #[schemars(transform = optional("operation"))]
     pub struct To {
         required operation: Operation,
     }
 
     /// Who calls: every list that is given must match; in a list one entry must. Entries take `*` at one end.
+    #[schemars(transform = cel("(has(self.serviceAccounts) || has(self.notServiceAccounts)) ? (!has(self.principals) && !has(self.notPrincipals) && !has(self.namespaces) && !has(self.notNamespaces)) : true", "Cannot set serviceAccounts with namespaces or principals").remedy("keep serviceAccounts, or put the others into a source of their own"))]
     pub struct Source {
         #[serde(deserialize_with = "non_empty")]
         principals: Vec<String>,
@@ -64,8 +73,12 @@ spec! {
         not_namespaces: Vec<String>,
         /// `account` or `namespace/account`; excludes principals and namespaces.
         #[serde(deserialize_with = "non_empty")]
+        #[schemars(length(max = 16))]
+        #[schemars(inner(length(max = 320)))]
         service_accounts: Vec<String>,
         #[serde(deserialize_with = "non_empty")]
+        #[schemars(length(max = 16))]
+        #[schemars(inner(length(max = 320)))]
         not_service_accounts: Vec<String>,
         #[serde(deserialize_with = "non_empty")]
         trust_domains: Vec<String>,

@@ -13,6 +13,7 @@ use super::{
     spec::{names, spec},
     virtual_service::PortSelector,
 };
+use crate::schema::nullable;
 
 spec! {
     /// Policies for the clients of a host, and the named subsets of its endpoints.
@@ -41,6 +42,7 @@ spec! {
         outlier_detection: Option<OutlierDetection>,
         tls: Option<ClientTls>,
         /// Per port; what a port leaves out is the default, not the destination's policy.
+        #[schemars(length(max = 4096))]
         port_level_settings: Vec<PortTrafficPolicy>,
         /// Reach the host through an HTTP tunnel; excludes `proxy_protocol`.
         tunnel: Option<Tunnel>,
@@ -73,6 +75,8 @@ spec! {
     /// A bound on concurrent retries as a share of the active requests.
     pub struct RetryBudget {
         /// Of the active and pending requests, 0 to 100; 20 if absent.
+        #[schemars(range(min = 0, max = 100))]
+        #[schemars(transform = nullable)]
         percent: Option<f64>,
         /// Retries always allowed; 3 if absent.
         min_retry_concurrency: u32,
@@ -93,6 +97,7 @@ spec! {
         subject_alt_names: Vec<String>,
         sni: String,
         /// Do not verify the endpoint's certificate.
+        #[schemars(transform = nullable)]
         insecure_skip_verify: Option<bool>,
     }
 }

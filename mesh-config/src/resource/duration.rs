@@ -105,6 +105,10 @@ impl<'de> serde::Deserialize<'de> for Duration {
     }
 }
 
+crate::resource::spec::schema_of! {
+    Duration => String;
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -7,6 +7,7 @@ use super::{
     selector::Labels,
     spec::{names, spec},
 };
+use crate::schema::{cel, nullable};
 
 spec! {
     /// Servers for the gateway workloads with the selected labels.
@@ -30,6 +31,9 @@ spec! {
     }
 
     /// How TLS ends at a server. Also the `tls` of a Sidecar's ingress listener.
+    #[schemars(transform = cel("(has(self.tlsCertificates) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1", "only one of credentialNames or tlsCertificates can be set").remedy("keep one of them"))]
+    #[schemars(transform = cel("(has(self.credentialName) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1", "only one of credentialName or credentialNames can be set").remedy("keep one of them"))]
+    #[schemars(transform = cel("(has(self.credentialNames) ? 1 : 0) + (has(self.tlsCertificates) ? 1 : 0) <= 1", "only one of credentialName or tlsCertificates can be set").remedy("keep one of them"))]
     pub struct ServerTls {
         /// Send a 301 to https; for HTTP servers.
         https_redirect: bool,
@@ -42,10 +46,12 @@ spec! {
         /// A Secret with key, certificate and (MUTUAL) CA.
         credential_name: String,
         /// One or two Secrets, for two key types.
+        #[schemars(length(min = 1, max = 2))]
         credential_names: Vec<String>,
         /// A Secret or ConfigMap with only the CA.
         ca_cert_credential_name: String,
         /// One or two certificates by file path, for two key types.
+        #[schemars(length(min = 1, max = 2))]
         tls_certificates: Vec<TlsCertificate>,
         /// Names that a client's certificate may carry.
         subject_alt_names: Vec<String>,
@@ -57,6 +63,7 @@ spec! {
         max_protocol_version: TlsVersion,
         cipher_suites: Vec<String>,
         /// Do not verify clients' certificates.
+        #[schemars(transform = nullable)]
         insecure_skip_verify: Option<bool>,
     }
 

@@ -49,7 +49,7 @@ pub(super) fn api_version(group: &str, version: &str) -> String {
 
 /// The one table of kinds.
 macro_rules! kinds {
-    ($($(#[$meta:meta])* $kind:ident : $group:literal, [$preferred:literal $(, $version:literal)*], $plural:literal;)*) => {
+    ($($(#[$meta:meta])* $kind:ident $(as $name:literal)? : $group:literal, [$preferred:literal $(, $version:literal)*], $plural:literal $(, $trait:ident)*;)*) => {
         /// A kind of resource.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind {
@@ -66,8 +66,13 @@ macro_rules! kinds {
             /// Every kind, in order.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
 
-            /// The name, as `kind:` in YAML.
+            /// The name, as `kind:` in YAML. Two groups may use the same one: see `id`.
             pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => kind::name!($kind $($name)?),)* }
+            }
+
+            /// A name that no other kind has, as MCP's type URLs carry it.
+            pub const fn id(self) -> &'static str {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
 
@@ -79,6 +84,16 @@ macro_rules! kinds {
             /// The versions accepted, the preferred one first.
             pub const fn versions(self) -> &'static [&'static str] {
                 match self { $(Self::$kind => &[$preferred $(, $version)*],)* }
+            }
+
+            /// What is special about it.
+            const fn traits(self) -> &'static [Trait] {
+                match self { $(Self::$kind => &[$(Trait::$trait,)*],)* }
+            }
+
+            /// How the API server presents it, with its schema, if that is known.
+            pub const fn crd(self) -> Option<crate::schema::Crd> {
+                match self { $(Self::$kind => <$kind as crate::validate::Validate>::CRD,)* }
             }
 
             /// The name of the collection in the API.
@@ -141,12 +156,41 @@ macro_rules! kinds {
     };
 }
 
-pub(crate) use kinds;
+/// A kind's name: its own, or the one given.
+macro_rules! name {
+    ($kind:ident) => {
+        stringify!($kind)
+    };
+    ($kind:ident $name:literal) => {
+        $name
+    };
+}
+
+pub(crate) use {kinds, name};
+
+/// What the table says of a kind beyond its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trait {
+    /// It belongs to no namespace.
+    Cluster,
+    /// Its fields are not gathered under `spec`: they stand beside `metadata`.
+    Flat,
+}
 
 impl Kind {
     /// The kind with this name in this group.
     pub fn find(group: &str, name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.group() == group && kind.as_str() == name)
+    }
+
+    /// Whether its objects live in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        !self.traits().contains(&Trait::Cluster)
+    }
+
+    /// Whether its fields stand beside `metadata`, as a ConfigMap's do, and not under `spec`.
+    pub(crate) fn is_flat(self) -> bool {
+        self.traits().contains(&Trait::Flat)
     }
 
     /// The preferred `apiVersion`.

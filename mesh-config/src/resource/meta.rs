@@ -17,7 +17,8 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 pub struct Meta {
     /// Unique within kind and namespace.
     pub name: String,
-    /// `default` where the source names none.
+    /// `default` where the source names none; empty for what lives in no namespace.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Labels.
     #[serde(skip_serializing_if = "Labels::is_empty")]
@@ -28,6 +29,9 @@ pub struct Meta {
     /// RFC 3339 in UTC, so that texts sort by age; files have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<String>,
+    /// When its deletion was asked for, RFC 3339 in UTC: it is on its way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
     /// The API server's id of this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
@@ -99,7 +103,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
     }
 }
 
@@ -144,8 +148,8 @@ struct Fields {
     _generate_name: Option<IgnoredAny>,
     #[serde(default, rename = "selfLink")]
     _self_link: Option<IgnoredAny>,
-    #[serde(default, rename = "deletionTimestamp")]
-    _deletion_timestamp: Option<IgnoredAny>,
+    #[serde(default)]
+    deletion_timestamp: Option<String>,
     #[serde(default, rename = "deletionGracePeriodSeconds")]
     _deletion_grace_period_seconds: Option<IgnoredAny>,
     #[serde(default, rename = "finalizers")]
@@ -177,6 +181,7 @@ impl TryFrom<Fields> for Meta {
             labels: fields.labels,
             annotations: fields.annotations,
             creation_timestamp: fields.creation_timestamp.filter(|text| !text.is_empty()).map(utc).transpose()?,
+            deletion_timestamp: fields.deletion_timestamp.filter(|text| !text.is_empty()).map(utc).transpose()?,
             uid: fields.uid,
             generation: fields.generation,
             resource_version: fields.resource_version,

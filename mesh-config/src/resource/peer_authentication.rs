@@ -8,15 +8,18 @@ use super::{
     selector::LabelSelector,
     spec::{names, spec},
 };
+use crate::schema::cel;
 
 spec! {
     /// Inbound mutual TLS for the selected workloads; without a selector, for the namespace or (in the root
     /// namespace) the mesh.
+    #[schemars(transform = cel("has(self.portLevelMtls) ? (((has(self.selector) && has(self.selector.matchLabels)) ? self.selector.matchLabels : {}).size() > 0) : true", "portLevelMtls requires selector").remedy("add selector.matchLabels: ports belong to workloads"))]
     pub struct PeerAuthentication {
         selector: Option<LabelSelector>,
         mtls: Option<MutualTls>,
         /// The workload's port → its own setting. Needs a selector.
-        #[serde(deserialize_with = "some_ports")]
+        #[schemars(extend("minProperties" = 1))]
+        #[schemars(transform = cel("self.all(key, 0 < int(key) && int(key) <= 65535)", "port must be between 1-65535").remedy("name each port by its number"))]
         port_level_mtls: BTreeMap<u16, MutualTls>,
     }
 
@@ -39,13 +42,4 @@ names! {
         /// Mutual TLS only.
         Strict = "STRICT",
     }
-}
-
-/// The map, where it is written, has an entry.
-fn some_ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u16, MutualTls>, D::Error> {
-    let ports = <BTreeMap<u16, MutualTls> as serde::Deserialize>::deserialize(deserializer)?;
-    if ports.is_empty() {
-        return Err(serde::de::Error::custom("spec.portLevelMtls in body should have at least 1 properties: add a port or leave it out"));
-    }
-    Ok(ports)
 }

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::spec::spec;
+use crate::schema::port_number;
 
 spec! {
     /// A port of a Gateway server.
@@ -18,12 +19,16 @@ spec! {
 
     /// A port of a ServiceEntry.
     pub struct ServicePort {
+        #[schemars(transform = port_number())]
         required number: u16,
+        #[schemars(length(max = 256))]
         required name: String,
         /// Absent: found out from the first bytes.
         #[serde(deserialize_with = "if_named")]
+        #[schemars(length(max = 256))]
         protocol: Option<Protocol>,
         /// The endpoints' port, if it is another.
+        #[schemars(transform = port_number())]
         target_port: Option<u16>,
     }
 
@@ -176,6 +181,10 @@ fn if_named<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<
 /// ` (did you mean …?)` if one is close.
 fn suggestion(given: &str) -> String {
     crate::suggest::nearest(given, NAMES.iter().map(|(name, _)| *name)).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+crate::resource::spec::schema_of! {
+    Protocol => String;
 }
 
 #[cfg(test)]

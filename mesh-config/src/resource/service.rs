@@ -155,3 +155,7 @@ impl<'de> serde::Deserialize<'de> for TargetPort {
         deserializer.deserialize_any(NumberOrName)
     }
 }
+
+crate::resource::spec::schema_of! {
+    TargetPort => serde_json::Value;
+}

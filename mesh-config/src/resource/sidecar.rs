@@ -51,6 +51,7 @@ spec! {
 
     /// What happens to traffic for hosts that are not known.
     pub struct OutboundTrafficPolicy {
+        #[schemars(extend("enum" = ["REGISTRY_ONLY", "ALLOW_ANY"]))]
         mode: OutboundMode,
         /// Send it here instead of to its original destination.
         egress_proxy: Option<Destination>,

@@ -14,7 +14,7 @@ macro_rules! spec {
 /// One struct: moves its fields, one a step, from the input to the output with the attributes they need.
 macro_rules! spec_fields {
     ([$($head:tt)*] $vis:vis $name:ident { $($done:tt)* }) => {
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         $($head)*
         $vis struct $name { $($done)* }
@@ -47,6 +47,20 @@ macro_rules! names {
                 }
             }
 
+            impl schemars::JsonSchema for $name {
+                fn inline_schema() -> bool {
+                    true
+                }
+
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    stringify!($name).into()
+                }
+
+                fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    schemars::json_schema!({ "type": "string", "enum": [$($text,)*] })
+                }
+            }
+
             impl std::fmt::Display for $name {
                 fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str(self.as_str())
@@ -56,7 +70,28 @@ macro_rules! names {
     };
 }
 
-pub(crate) use {names, spec, spec_fields};
+/// Gives a type the JSON schema of the type that its JSON form is read through.
+macro_rules! schema_of {
+    ($($name:ty => $form:ty;)*) => {
+        $(
+            impl schemars::JsonSchema for $name {
+                fn inline_schema() -> bool {
+                    true
+                }
+
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    stringify!($name).into()
+                }
+
+                fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    <$form as schemars::JsonSchema>::json_schema(generator)
+                }
+            }
+        )*
+    };
+}
+
+pub(crate) use {names, schema_of, spec, spec_fields};
 
 /// True for a value that protobuf JSON leaves out.
 pub(crate) fn unset<T: Default + PartialEq>(value: &T) -> bool {

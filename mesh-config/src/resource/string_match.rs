@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::spec::spec;
+use crate::schema::oneof;
 
 /// How a text is compared. A regex is RE2 and must match the whole text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +38,7 @@ pub enum HeaderMatch {
 
 spec! {
     /// The JSON form: at most one of the three.
+    #[schemars(transform = oneof(&["exact", "prefix", "regex"]))]
     struct Fields {
         exact: Option<String>,
         prefix: Option<String>,
@@ -74,4 +76,9 @@ impl From<HeaderMatch> for Fields {
         }
         fields
     }
+}
+
+crate::resource::spec::schema_of! {
+    HeaderMatch => Fields;
+    StringMatch => Fields;
 }

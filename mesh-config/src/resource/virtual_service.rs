@@ -3,8 +3,9 @@
 mod fault;
 mod http;
 mod matches;
+pub mod reach;
 mod redirect;
-mod validate;
+pub(super) mod validate;
 
 pub use fault::*;
 pub use http::*;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Display, net::IpAddr, time::Duration as Time};
 
 use ipnet::IpNet;
-use mesh_proto::id::Hostname;
+use mesh_proto::{id::Hostname, re2};
 
 use super::Checks;
 use crate::decode::plain;
@@ -11,6 +11,9 @@ use crate::resource::{Duration, HeaderMatch, Labels, StringMatch, Visibility};
 
 /// Regexes may be this long, in bytes (Istio's limit).
 const MAX_REGEX: usize = 1024;
+
+/// DNS names may be this long, in bytes (RFC 1035 §2.3.4, as a text without its root).
+const MAX_NAME: usize = 253;
 
 /// A finding shows values up to this length, in characters.
 const SHOWN: usize = 80;
@@ -29,6 +32,27 @@ pub(crate) fn overlap(a: &str, b: &str) -> bool {
     }
 }
 
+/// Whether a text is short enough for a DNS name.
+pub(crate) fn domain_length(name: &str) -> bool {
+    name.len() <= MAX_NAME
+}
+
+/// What is wrong with a DNS name; with `wildcard`, its first label may be or start with `*`. An address is no name: its last label is a number.
+pub(crate) fn domain_problem(name: &str, wildcard: bool) -> Option<&'static str> {
+    let top = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or(name);
+    if name.is_empty() {
+        Some("domain name is empty")
+    } else if !domain_length(name) {
+        Some("domain name is too long")
+    } else if !name.parse::<Hostname>().is_ok_and(|name| wildcard || !name.is_wildcard()) {
+        Some("invalid domain name")
+    } else if !top.is_empty() && top.bytes().all(|b| b.is_ascii_digit()) {
+        Some("invalid domain name: the last label cannot be a number")
+    } else {
+        None
+    }
+}
+
 /// Whether `text` is a label as RFC 1123 has it: letters, digits and inner dashes, at most 63.
 pub(crate) fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
@@ -37,32 +61,61 @@ pub(crate) fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// Whether a Unix socket can have that path.
+pub(crate) fn is_socket(path: &str) -> bool {
+    path.starts_with('@') || path.starts_with('/') && !path.ends_with('/')
+}
+
 /// Whether `text` is an IP address or a CIDR block.
 pub(crate) fn is_block(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok()
 }
 
+/// Why a text is no regex of RE2, which Istio's proxies match with.
+pub(crate) fn regex_problem(regex: &str) -> Option<String> {
+    let translated = match re2::translate(regex) {
+        Ok(translated) => translated,
+        Err(error) => return Some(error.to_string()),
+    };
+    let error = regex::Regex::new(&translated).err()?.to_string();
+    Some(error.lines().last().unwrap_or_default().trim().to_owned())
+}
+
 impl Checks {
     /// A DNS name or an IP address; with `wildcard`, also a name whose first label is or starts with `*`.
     pub(crate) fn host(&mut self, field: &str, host: &str, wildcard: bool) {
-        self.field(field, |checks| {
-            let valid = match host.parse::<Hostname>() {
-                Ok(name) => wildcard || !name.is_wildcard(),
-                Err(_) => host.parse::<IpAddr>().is_ok(),
-            };
-            if !valid {
-                let rule = if host.is_empty() { "domain name is empty" } else { "domain name is not valid" };
-                checks.error(shown(host), rule, "use a DNS name; a wildcard only as or at the start of the first label");
-            }
-        });
+        if host.parse::<IpAddr>().is_err() {
+            self.domain(field, host, wildcard);
+        }
     }
 
-    /// A host of a Gateway or a Sidecar: a wildcard is a whole label.
-    pub(crate) fn whole_label_host(&mut self, host: &str) {
+    /// A DNS name, and no IP address; with `wildcard`, also a name whose first label is or starts with `*`.
+    pub(crate) fn domain(&mut self, field: &str, name: &str, wildcard: bool) {
+        if let Some(problem) = domain_problem(name, wildcard) {
+            self.field(field, |checks| {
+                checks.error(shown(name), problem, "use a DNS name; a wildcard only as or at the start of the first label");
+            });
+        }
+    }
+
+    /// A host of a Gateway or a Sidecar: `*` or a whole DNS name, in which a wildcard is a whole label; with `address`, an IP address.
+    pub(crate) fn whole_host(&mut self, host: &str, address: bool) {
+        if host == "*" || address && host.parse::<IpAddr>().is_ok() {
+            return;
+        }
         if host.starts_with('*') && !host.starts_with("*.") {
-            self.error(shown(host), "partial wildcard not allowed", "write `*` or `*.domain`");
-        } else {
-            self.host("", host, true);
+            return self.error(shown(host), "invalid domain name: partial wildcard not allowed", "write `*` or `*.domain`");
+        }
+        self.domain("", host, true);
+        if !host.contains('.') && !host.is_empty() {
+            self.error(shown(host), "short names (non FQDN) are not allowed", "write the whole DNS name");
+        }
+    }
+
+    /// The path of a Unix socket, without `unix://`: absolute, or `@` and a name in the abstract namespace.
+    pub(crate) fn socket(&mut self, path: &str) {
+        if !is_socket(path) {
+            self.error(shown(path), "not the path of a Unix socket", "write unix:///path/to/file or unix://@name");
         }
     }
 
@@ -124,10 +177,8 @@ impl Checks {
                 checks.error(None, "regex string match should not be empty", "write a pattern, such as `.*`");
             } else if regex.len() > MAX_REGEX {
                 checks.error(shown(regex), "regex is too large, max length allowed is 1024", "write a shorter pattern");
-            } else if let Err(error) = regex::Regex::new(regex) {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or_default().trim().to_owned();
-                checks.error(shown(regex), format!("regex does not compile: {reason}"), "write it in RE2 syntax");
+            } else if let Some(problem) = regex_problem(regex) {
+                checks.error(shown(regex), format!("regex does not compile: {problem}"), "write it in RE2 syntax");
             }
         });
     }
@@ -166,22 +217,16 @@ impl Checks {
         });
     }
 
-    /// Labels to select by: names and values without wildcards.
+    /// Labels to select by: names without wildcards. Their values are the schema's business.
     pub(crate) fn selector(&mut self, field: &str, labels: &Labels) {
         self.field(field, |checks| {
-            for (name, value) in labels {
+            for name in labels.keys() {
                 if name.is_empty() {
                     checks.error(None, "key must not be empty", "name a label");
                 }
                 if name.contains('*') {
                     let rule = "wildcard not allowed in label key match";
                     checks.error(shown(name), rule, "name one label, or leave the selector out to select all");
-                }
-                if value.contains('*') {
-                    checks.field(&key(name), |checks| {
-                        let rule = "wildcard is not supported in selector: wildcard not allowed in label value match";
-                        checks.error(shown(value), rule, "give the whole value");
-                    });
                 }
             }
         });
@@ -219,8 +264,8 @@ impl Checks {
         }
     }
 
-    /// `exportTo`: no entry twice, `*` and `~` alone. `own` is the namespace of the resource.
-    pub(crate) fn export_to(&mut self, entries: &[Visibility], own: &str) {
+    /// `exportTo`: no entry twice, `*` and `~` alone, `~` only where `nobody`. `own` is the namespace of the resource.
+    pub(crate) fn export_to(&mut self, entries: &[Visibility], own: &str, nobody: bool) {
         let mut seen = BTreeSet::new();
         for (index, entry) in entries.iter().enumerate() {
             let text = String::from(entry.clone());
@@ -230,6 +275,9 @@ impl Checks {
                     && !is_label(namespace)
                 {
                     checks.error(shown(namespace), "not a namespace", "use `*`, `.`, `~` or the name of a namespace");
+                }
+                if entry == Visibility::Nobody && !nobody {
+                    checks.error(shown(&text), "exportTo `~` is for services only", "use `.` to keep it to its own namespace");
                 }
                 if !seen.insert(entry.clone()) {
                     checks.error(shown(&text), format!("duplicate entries in exportTo for entry {text}"), "remove one");

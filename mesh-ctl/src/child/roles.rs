@@ -40,6 +40,7 @@ pub(super) async fn galley(role: Galley, tell: Tell, drain: DrainWatch) -> Resul
         patience: mesh_galley::Config::PATIENCE,
         enrollment: enrollment(role.identity)?,
         allowed: vec![control_plane("mesh-pilot")?],
+        trusted: vec![control_plane("mesh-pilot")?],
     };
     let bound = mesh_galley::bind(config).await.context("galley cannot start")?;
     let readiness = bound.readiness().clone();

@@ -1,10 +1,10 @@
 //! Whole lives of the reader: start, change, restart. The clock is paused: it moves on by itself when everything waits.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use mesh_proto::mcp;
-use mesh_runtime::{ready::Readiness, task::Tasks};
+use mesh_runtime::{ready::Readiness, task::Tasks, xds};
 use tokio::time::timeout;
 
 use super::*;
@@ -28,14 +28,15 @@ struct Life {
 impl Life {
     fn begin(folder: &Path, state: bool) -> Self {
         let readiness = Readiness::new();
-        let (sender, snapshots) = watch::channel(None);
+        let (outlet, _) = Outlet::new();
+        let snapshots = outlet.trusted();
         let reports = watch::Sender::new(Report::default());
         let tasks = Tasks::new("test");
         let folders = Folders {
             folders: vec![folder.join("config")],
             watch: None,
             last: Last::new(state.then(|| State::open(folder.join("state")).unwrap())),
-            snapshots: sender,
+            outlet: Arc::new(outlet),
             reports: reports.clone(),
             metrics: Arc::new(Metrics::new()),
         };
@@ -134,4 +135,81 @@ async fn state_that_cannot_be_trusted_is_told_and_what_it_held_is_not_told_to_be
     assert!(after.current().uncertain.values().all(|names| *names == xds::Interest::All));
     assert!(after.reports.borrow().errors.iter().any(|error| error.contains("checksum")), "{:?}", after.reports.borrow().errors);
     after.end().await;
+}
+
+/// Resident memory now and at its highest, MiB.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// `cargo test -p mesh-galley fifty_thousand -- --ignored --nocapture` prints the figures.
+#[test]
+#[ignore = "takes long, for figures"]
+#[allow(clippy::print_stderr)]
+fn fifty_thousand_objects_are_held_in_bounded_memory() {
+    let folder = folder();
+    let config = folder.path().join("config");
+    let service = |n: usize| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{n}, namespace: n{}}}\nspec: {{selector: {{app: a{n}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n---\n",
+            n % 100
+        )
+    };
+    let workload = |n: usize, m: usize| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: w{n}-{m}, namespace: n{}}}\nspec: {{address: 10.{m}.{}.{}, labels: {{app: a{n}, version: v{m}}}, serviceAccount: a}}\n---\n",
+            n % 100,
+            n / 250,
+            n % 250
+        )
+    };
+    let rule = |n: usize| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v{n}, namespace: n{}}}\nspec: {{hosts: [s{n}], http: [{{timeout: 5s, retries: {{attempts: 2, retryOn: 5xx}}, route: [{{destination: {{host: s{n}, subset: v0}}, weight: 80}}, {{destination: {{host: s{n}, subset: v1}}, weight: 20}}]}}]}}\n---\n",
+            n % 100
+        )
+    };
+    for file in 0..100 {
+        let text: String =
+            (0..100).map(|n| file * 100 + n).map(|n| service(n) + &rule(n) + &(0..3).map(|m| workload(n, m)).collect::<String>()).collect();
+        fs::write(config.join(format!("f{file:03}.yaml")), text).unwrap();
+    }
+    let (outlet, served) = Outlet::new();
+    let state = State::open(folder.path().join("state")).unwrap();
+    let mut last = Last::new(Some(state));
+    for what in ["first look", "look at the same", "look at one changed file"] {
+        if what.ends_with("file") {
+            fs::write(config.join("f000.yaml"), service(0)).unwrap();
+        }
+        let began = std::time::Instant::now();
+        let looked = last.look(std::slice::from_ref(&config));
+        let seen = began.elapsed();
+        outlet.put(&looked.snapshot, looked.last.store.uncertain());
+        last = looked.last;
+        let (now, most) = memory();
+        eprintln!(
+            "{what}: {:?} and {:?} to publish; {now} MiB, at most {most} MiB; {} resources",
+            seen,
+            began.elapsed() - seen,
+            looked.report.resources
+        );
+    }
+    let bytes: usize = served
+        .borrow()
+        .as_ref()
+        .unwrap()
+        .trusted
+        .types
+        .values()
+        .flat_map(|list| list.values())
+        .map(|resource| resource.body.value.len())
+        .sum();
+    eprintln!("{} MiB in MCP resources", bytes >> 20);
+    assert_eq!(last.store.report().resources, 50_000);
+    assert!(memory().1 < 1024, "{:?}", memory());
 }

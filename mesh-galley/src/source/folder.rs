@@ -11,6 +11,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// A file larger than this is not configuration.
 pub const MAX_FILE: u64 = 32 << 20;
+/// More bytes than this in all files together is no configuration: it would be held in memory several times over.
+pub const MAX_TOTAL: u64 = 256 << 20;
 /// More files than this in all folders is a mistake (somebody pointed us at `/`).
 pub const MAX_FILES: usize = 50_000;
 /// Folders within folders.
@@ -39,16 +41,51 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// All files of all folders, by folder and path. A folder or file that cannot be read is told apart from one that is gone: what it held stays in force.
-pub fn read(folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>) {
-    read_at_most(MAX_FILES, folders)
+/// All files of all folders, by folder and path, one after the other: only one file's bytes are in memory at a time. A folder or file that cannot be read is told
+/// apart from one that is gone: what it held stays in force.
+pub fn read(folders: &[PathBuf]) -> Reading {
+    read_at_most(MAX_FILES, MAX_TOTAL, folders)
 }
 
-fn read_at_most(most: usize, folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>) {
-    let mut files = Vec::new();
+/// Files being read. To be run to its end before [`Reading::unreadable`] says everything.
+#[derive(Debug)]
+pub struct Reading {
+    paths: std::vec::IntoIter<(usize, PathBuf)>,
+    unreadable: Vec<Unreadable>,
+    /// Bytes that may still be read.
+    room: u64,
+}
+
+impl Reading {
+    /// What could not be read so far.
+    pub fn unreadable(self) -> Vec<Unreadable> {
+        self.unreadable
+    }
+}
+
+impl Iterator for Reading {
+    type Item = File;
+
+    fn next(&mut self) -> Option<File> {
+        loop {
+            let (rank, path) = self.paths.next()?;
+            match read_file(&path, self.room) {
+                Ok(Some(bytes)) => {
+                    self.room -= bytes.len() as u64;
+                    return Some(File { hash: xxh3_128(&bytes), path, rank, bytes });
+                }
+                Ok(None) => {}
+                Err(reason) => self.unreadable.push(Unreadable { path, reason }),
+            }
+        }
+    }
+}
+
+fn read_at_most(most: usize, bytes: u64, folders: &[PathBuf]) -> Reading {
+    let mut all = Vec::new();
     let mut unreadable = Vec::new();
     for (rank, folder) in folders.iter().enumerate() {
-        let mut walk = Walk { room: most - files.len(), paths: Vec::new(), full: false, unreadable: &mut unreadable };
+        let mut walk = Walk { room: most - all.len(), paths: Vec::new(), full: false, unreadable: &mut unreadable };
         walk.folder(folder, 0);
         let Walk { mut paths, full, .. } = walk;
         if full {
@@ -57,18 +94,12 @@ fn read_at_most(most: usize, folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>
             unreadable.extend(folders.iter().skip(rank).map(|folder| Unreadable { path: folder.clone(), reason: reason.clone() }));
         }
         paths.sort();
-        for path in paths {
-            match read_file(&path) {
-                Ok(Some(bytes)) => files.push(File { hash: xxh3_128(&bytes), path, rank, bytes }),
-                Ok(None) => {}
-                Err(reason) => unreadable.push(Unreadable { path, reason }),
-            }
-        }
+        all.extend(paths.into_iter().map(|path| (rank, path)));
         if full {
             break;
         }
     }
-    (files, unreadable)
+    Reading { paths: all.into_iter(), unreadable, room: bytes }
 }
 
 struct Walk<'a> {
@@ -136,22 +167,30 @@ fn is_configuration(path: &Path) -> bool {
     matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"))
 }
 
-/// `None`: it is gone since it was listed.
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
+/// `None`: it is gone since it was listed. `room`: how many bytes there may be.
+fn read_file(path: &Path, room: u64) -> Result<Option<Vec<u8>>, String> {
+    let most = MAX_FILE.min(room);
+    let split = || {
+        if room < MAX_FILE {
+            format!("with it all files together have more than {MAX_TOTAL} bytes: give folders that hold configuration only")
+        } else {
+            format!("more than {MAX_FILE} bytes: split it")
+        }
+    };
     let read = || {
         let length = fs::metadata(path)?.len();
-        if length > MAX_FILE {
-            return Ok(Err(format!("{length} bytes, at most {MAX_FILE} are read: split it")));
+        if length > most {
+            return Ok(Err(split()));
         }
         let mut bytes = Vec::new();
         // It may grow while it is read.
-        io::Read::read_to_end(&mut io::Read::take(fs::File::open(path)?, MAX_FILE + 1), &mut bytes)?;
-        Ok::<_, io::Error>(if bytes.len() as u64 > MAX_FILE { Err(format!("more than {MAX_FILE} bytes: split it")) } else { Ok(bytes) })
+        io::Read::read_to_end(&mut io::Read::take(fs::File::open(path)?, most + 1), &mut bytes)?;
+        Ok::<_, io::Error>(if bytes.len() as u64 > most { Err(split()) } else { Ok(bytes) })
     };
     match read() {
         Ok(Ok(bytes)) => Ok(Some(bytes)),
-        Ok(Err(reason)) => Err(reason),
+        Ok(Err(reason)) => Err(format!("{reason}: what it held stays in force")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error}: what it held stays in force")),
     }
 }

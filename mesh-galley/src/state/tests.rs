@@ -15,11 +15,15 @@ fn good() -> Vec<Resource> {
     load::documents("f.yaml", GOOD.as_bytes()).objects.into_iter().map(|object| object.resource).collect()
 }
 
+fn unsaved(resources: &[Resource]) -> Unsaved<'_> {
+    Unsaved { path: Path::new("/etc/mesh/f.yaml"), resources: resources.iter().collect(), secrets: Vec::new() }
+}
+
 /// A state folder that holds what `/etc/mesh/f.yaml` had.
 fn saved(folder: &Path) -> PathBuf {
     let resources = good();
     let mut state = State::open(folder.to_owned()).unwrap();
-    assert!(state.save(Path::new("/etc/mesh/f.yaml"), &resources.iter().collect::<Vec<_>>()));
+    assert!(state.save(&unsaved(&resources)));
     let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
     files[0].clone()
@@ -62,7 +66,7 @@ fn what_cannot_be_trusted_is_told_and_not_used() {
     // Once there is something good again, the fault is gone.
     let mut state = State::open(folder.path().to_owned()).unwrap();
     state.load(&["/etc/mesh".into()]);
-    assert!(state.save(Path::new("/etc/mesh/f.yaml"), &good().iter().collect::<Vec<_>>()));
+    assert!(state.save(&unsaved(&good())));
     assert_eq!(state.faults().count(), 0);
 }
 
@@ -75,8 +79,8 @@ fn nothing_is_kept_of_nothing_and_interrupted_writes_are_cleared_away() {
     let mut state = State::open(folder.path().to_owned()).unwrap();
     state.load(&[]);
     assert!(!unfinished.exists() && file.exists());
-    assert!(state.save(Path::new("/etc/mesh/f.yaml"), &[]) && !file.exists());
-    assert!(state.save(Path::new("/etc/mesh/f.yaml"), &[]), "already gone");
+    assert!(state.save(&unsaved(&[])) && !file.exists());
+    assert!(state.save(&unsaved(&[])), "already gone");
 }
 
 #[test]
@@ -85,12 +89,11 @@ fn a_write_that_fails_is_told_and_tried_again() {
     let place = folder.path().join("state");
     let mut state = State::open(place.clone()).unwrap();
     let resources = good();
-    let resources: Vec<&Resource> = resources.iter().collect();
     fs::remove_dir(&place).unwrap();
-    assert!(!state.save(Path::new("/etc/mesh/f.yaml"), &resources));
+    assert!(!state.save(&unsaved(&resources)));
     assert_eq!(state.faults().count(), 1);
     fs::create_dir(&place).unwrap();
-    assert!(state.save(Path::new("/etc/mesh/f.yaml"), &resources));
+    assert!(state.save(&unsaved(&resources)));
     assert_eq!(state.faults().count(), 0);
 }
 

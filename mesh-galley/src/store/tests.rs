@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod restart;
+mod secrets;
 
 use super::*;
+use crate::source::folder::File;
 
 const GOOD: &str = "apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -38,7 +40,9 @@ impl Fixture {
         });
         let unreadable: Vec<Unreadable> =
             unreadable.iter().map(|path| Unreadable { path: path.into(), reason: "permission denied".into() }).collect();
-        names(&self.store.update(files.collect(), &unreadable, self.now))
+        let mut look = self.store.look(self.now);
+        files.for_each(|file| look.file(&file));
+        names(&look.finish(&unreadable))
     }
 
     fn wait(&mut self, time: Duration) -> &mut Self {
@@ -171,7 +175,11 @@ fn the_earlier_folder_wins_and_the_other_is_told() {
     let files = [(0, "p/a.yaml", GOOD), (1, "a/a.yaml", &weighs(20))];
     assert_eq!(fixture.look(&files[..1]), ["a 80"]);
     assert_eq!(fixture.look(&files), ["a 80"]);
-    assert!(fixture.errors()[0].contains("a/a.yaml") && fixture.errors()[0].contains("p/a.yaml"));
+    assert!(
+        fixture.errors()[0].starts_with("a/a.yaml:1: ") && fixture.errors()[0].contains("also in p/a.yaml:1"),
+        "{:?}",
+        fixture.errors()
+    );
     // While the winner is being written, the loser does not take its place; once it is gone, it does.
     assert_eq!(fixture.wait(SETTLE).look(&[(0, "p/a.yaml", ""), files[1]]), ["a 80"]);
     assert_eq!(fixture.wait(SHORT).look(&[(0, "p/a.yaml", ""), files[1]]), ["a 80"]);

@@ -54,8 +54,8 @@ struct Rules {
 /// In order of judgement.
 const ORDER: [Action; 4] = [Action::Custom, Action::Audit, Action::Deny, Action::Allow];
 
-/// The filters of an HTTP filter chain.
-pub(crate) fn http_filters(world: &World, scope: &ProxyScope) -> Vec<HttpFilter> {
+/// The filters of an HTTP filter chain: those that go before the check of tokens, and those that go after it.
+pub(crate) fn http_filters(world: &World, scope: &ProxyScope) -> (Vec<HttpFilter>, Vec<HttpFilter>) {
     let filter = |(action, rules): (Action, Rules)| {
         let config = HttpRbac {
             rules: rules.enforced.map(|policies| engine(action, policies)),
@@ -65,7 +65,8 @@ pub(crate) fn http_filters(world: &World, scope: &ProxyScope) -> Vec<HttpFilter>
         };
         http_filter(RBAC, &config)
     };
-    compiled(world, scope, false).into_iter().map(filter).collect()
+    let (before, after): (Vec<_>, Vec<_>) = compiled(world, scope, false).into_iter().partition(|(action, _)| *action == Action::Custom);
+    (before.into_iter().map(filter).collect(), after.into_iter().map(filter).collect())
 }
 
 /// The filters of a TCP filter chain.

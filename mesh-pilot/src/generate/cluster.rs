@@ -4,7 +4,7 @@ mod inbound;
 mod policy;
 
 use mesh_config::{
-    registry::{Resolution, Service, ServicePort},
+    registry::{Resolution, Service, ServiceId, ServicePort},
     resource::{
         Protocol,
         destination_rule::{ClientTls, ClientTlsMode, LoadBalancerPolicy, SimpleLb, Subset, TrafficPolicy},
@@ -38,30 +38,58 @@ pub(crate) use policy::default_breakers;
 pub(crate) struct Generated {
     pub(crate) cluster: Cluster,
     pub(crate) endpoints: Option<ClusterLoadAssignment>,
+    /// The secrets that the cluster names.
+    pub(crate) secrets: Vec<String>,
 }
 
 /// All clusters of a proxy.
 pub(crate) fn clusters(world: &World, scope: &ProxyScope, view: &View<'_>) -> Vec<Generated> {
     let mut all = vec![fixed(black_hole())];
     all.push(fixed(original_destination(names::PASSTHROUGH, world)));
-    for service in &view.services {
-        let rule = world.destination_rule(scope, &service.id.hostname, &service.id.namespace);
-        for port in service.ports.iter().filter(|port| port.transport == Transport::Tcp && port.protocol != Some(Protocol::Udp)) {
-            let target = Target { service, port, rule };
-            all.extend(outbound(world, scope, &target, None));
-            for subset in rule.map_or(&[][..], |rule| &rule.subsets) {
-                all.extend(outbound(world, scope, &target, Some(subset)));
-            }
-        }
-    }
+    each(world, scope, view, |_| true, |target, subset| all.extend(outbound(world, scope, target, subset)));
     if scope.role == Role::Sidecar {
         all.extend(inbound(world, scope, view).into_iter().map(fixed));
     }
     all
 }
 
+/// The endpoints of the clusters of these services, where they travel by EDS.
+pub(crate) fn assignments(
+    world: &World,
+    scope: &ProxyScope,
+    view: &View<'_>,
+    wanted: impl Fn(&ServiceId) -> bool,
+) -> Vec<ClusterLoadAssignment> {
+    let mut all = Vec::new();
+    each(world, scope, view, wanted, |target, subset| {
+        let policy = target.policy(subset);
+        let selection = target.selection(subset, &policy);
+        let mut cluster = Cluster { name: target.name(subset), ..Default::default() };
+        all.extend(discovery(world, scope, &mut cluster, &selection).flatten());
+    });
+    all
+}
+
+/// Every cluster towards a service: port by port, all endpoints and then subset by subset.
+fn each<'w>(
+    world: &'w World,
+    scope: &ProxyScope,
+    view: &View<'w>,
+    wanted: impl Fn(&ServiceId) -> bool,
+    mut visit: impl FnMut(&Target<'w>, Option<&'w Subset>),
+) {
+    for service in view.services.iter().copied().filter(|service| wanted(&service.id)) {
+        let rule = world.destination_rule(scope, &service.id.hostname, &service.id.namespace);
+        for port in service.ports.iter().filter(|port| port.transport == Transport::Tcp && port.protocol != Some(Protocol::Udp)) {
+            let target = Target { service, port, rule };
+            visit(&target, None);
+            rule.map_or(&[][..], |rule| &rule.subsets).iter().for_each(|subset| visit(&target, Some(subset)));
+        }
+    }
+}
+
 fn fixed(cluster: Cluster) -> Generated {
-    Generated { cluster, endpoints: None }
+    Generated { cluster, endpoints: None, secrets: Vec::new() }
 }
 
 /// A service port and the rule for it.
@@ -71,23 +99,39 @@ struct Target<'w> {
     rule: Option<&'w Rule>,
 }
 
+impl<'w> Target<'w> {
+    fn policy(&self, subset: Option<&Subset>) -> TrafficPolicy {
+        self.rule.map(|rule| rule.policy_for(subset, self.port.number)).unwrap_or_default()
+    }
+
+    fn name(&self, subset: Option<&Subset>) -> String {
+        names::outbound(self.port.number, subset.map_or("", |subset| subset.name.as_str()), &self.service.id.hostname)
+    }
+
+    fn selection<'a>(&self, subset: Option<&'a Subset>, policy: &'a TrafficPolicy) -> Selection<'a>
+    where
+        'w: 'a,
+    {
+        Selection { service: self.service, port: self.port.number, labels: subset.map(|subset| &subset.labels), policy }
+    }
+}
+
 /// `None`: the service's way of resolution is not implemented.
 fn outbound(world: &World, scope: &ProxyScope, target: &Target<'_>, subset: Option<&Subset>) -> Option<Generated> {
     let Target { service, port, rule } = *target;
-    let policy = rule.map(|rule| rule.policy_for(subset, port.number)).unwrap_or_default();
+    let policy = target.policy(subset);
     let subset_name = subset.map_or("", |subset| subset.name.as_str());
-    let name = names::outbound(port.number, subset_name, &service.id.hostname);
     let mut cluster = Cluster {
-        name: name.clone(),
+        name: target.name(subset),
         connect_timeout: duration(world.settings().connect_timeout),
         metadata: provenance(service, rule, subset_name),
         ..Default::default()
     };
-    let selection = Selection { service, port: port.number, labels: subset.map(|subset| &subset.labels), policy: &policy };
-    let endpoints = discovery(world, scope, &mut cluster, &selection)?;
+    let endpoints = discovery(world, scope, &mut cluster, &target.selection(subset, &policy))?;
     policy::apply(&mut cluster, &policy, port.protocol);
     secure(world, scope, &mut cluster, &Destination { service, port, subset: subset_name, policy: &policy });
-    Some(Generated { cluster, endpoints })
+    let secrets = policy.tls.iter().flat_map(tls::client_secrets).collect();
+    Some(Generated { cluster, endpoints, secrets })
 }
 
 /// How endpoints are found; gives them if they travel by EDS.

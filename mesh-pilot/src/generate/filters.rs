@@ -40,7 +40,7 @@ use mesh_proto::{
 };
 
 use super::{
-    authz,
+    authz, guards,
     wire::{ads, duration, flag, http_filter, network_filter, object, percent, text},
 };
 use crate::{
@@ -153,14 +153,18 @@ pub(crate) fn http(world: &World, scope: &ProxyScope, direction: Direction, stat
     network_filter(HTTP, &manager)
 }
 
-/// Istio's order: who calls, whether they may, what is counted, faults, CORS, metrics, router.
+/// Istio's order: who calls, whether they and their tokens may, what is counted, faults, CORS, metrics, router.
 fn http_filters(world: &World, scope: &ProxyScope, direction: Direction) -> Vec<HttpFilter> {
     let mut filters = Vec::new();
     if scope.speaks_istio() {
         filters.push(http_filter("istio.peer_metadata", &exchange(direction)));
     }
+    filters.extend(guards::http_denials(world, scope, direction));
     if direction != Direction::Outbound {
-        filters.extend(authz::http_filters(world, scope));
+        let (custom, rest) = authz::http_filters(world, scope);
+        filters.extend(custom);
+        filters.extend(guards::tokens(world, scope));
+        filters.extend(rest);
     }
     filters.push(http_filter("envoy.filters.http.grpc_stats", &GrpcStats { emit_filter_state: true, ..Default::default() }));
     if scope.speaks_istio() && direction != Direction::Inbound {
@@ -213,7 +217,7 @@ fn alpn_overrides() -> alpn::FilterConfig {
 
 /// A TCP proxy to clusters by weight, with what runs before it.
 pub(crate) fn tcp(world: &World, scope: &ProxyScope, direction: Direction, clusters: &[(String, u32)]) -> Vec<Filter> {
-    let mut filters = Vec::new();
+    let mut filters: Vec<Filter> = guards::network_denials(world, scope, direction).into_iter().collect();
     if direction != Direction::Outbound {
         filters.extend(authz::network_filters(world, scope));
     }

@@ -44,7 +44,9 @@ pub(crate) fn gateway(world: &World, scope: &ProxyScope, view: &View<'_>) -> Out
             chains.add(FilterChain { filters: vec![filter], ..Default::default() });
         } else {
             for server in &port.servers {
-                maker.server(server, &mut chains, &mut out.tables);
+                if maker.server(server, &mut chains, &mut out.tables) {
+                    out.secrets.extend(server.server.tls.iter().flat_map(tls::server_secrets));
+                }
             }
         }
         let (chains, dropped) = chains.finish();
@@ -81,8 +83,8 @@ impl Maker<'_> {
         }
     }
 
-    /// The chains of a server that is not plaintext HTTP, and its table.
-    fn server(&self, merged: &MergedServer<'_>, chains: &mut Chains, tables: &mut Vec<RouteConfiguration>) {
+    /// The chains of a server that is not plaintext HTTP, and its table. False: nothing is left of it.
+    fn server(&self, merged: &MergedServer<'_>, chains: &mut Chains, tables: &mut Vec<RouteConfiguration>) -> bool {
         let server = merged.server;
         let mode = server.tls.as_ref().map(|tls| tls.mode);
         if merged.ends_https() {
@@ -97,26 +99,28 @@ impl Maker<'_> {
             );
             let transport_socket = server.tls.as_ref().and_then(|asked| tls::user_server(self.world.settings(), asked, true));
             let filter_chain_match = self.names(merged);
-            if chains.add(FilterChain { filters: vec![filter], transport_socket, filter_chain_match, ..Default::default() }) {
+            let added = chains.add(FilterChain { filters: vec![filter], transport_socket, filter_chain_match, ..Default::default() });
+            if added {
                 tables.push(self.table(&table, std::slice::from_ref(merged)));
             }
-            return;
+            return added;
         }
         let gateways = [merged.gateway.as_str()];
         let context = self.context(&gateways);
         let bound = self.view.routing.iter().filter(|rule| rule.bound_to(&merged.gateway) && !self.shared(merged, rule).is_empty());
         match (server.port.protocol, mode) {
-            (_, Some(ServerTlsMode::AutoPassthrough)) => {}
+            (_, Some(ServerTlsMode::AutoPassthrough)) => false,
             (Protocol::Tls | Protocol::Https, Some(ServerTlsMode::Passthrough) | None) => {
                 chains.extend(bound.flat_map(|rule| tcp::tls_routes(&context, rule)));
+                true
             }
             (_, mode) => {
                 // TCP, with or without TLS that ends here.
-                let Some(clusters) = bound.filter_map(|rule| tcp::tcp_route(&context, rule)).next() else { return };
+                let Some(clusters) = bound.filter_map(|rule| tcp::tcp_route(&context, rule)).next() else { return false };
                 let ended = mode.and(server.tls.as_ref()).and_then(|asked| tls::user_server(self.world.settings(), asked, false));
                 let filter_chain_match = if ended.is_some() { self.names(merged) } else { None };
                 let filters = filters::tcp(self.world, self.scope, Direction::Gateway, &clusters);
-                chains.add(FilterChain { filters, transport_socket: ended, filter_chain_match, ..Default::default() });
+                chains.add(FilterChain { filters, transport_socket: ended, filter_chain_match, ..Default::default() })
             }
         }
     }

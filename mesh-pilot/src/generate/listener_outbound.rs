@@ -38,6 +38,8 @@ pub(crate) struct Outbound {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) tables: Vec<RouteConfiguration>,
     pub(crate) conflicts: Vec<Conflict>,
+    /// The secrets that the listeners name.
+    pub(crate) secrets: BTreeSet<String>,
 }
 
 impl Outbound {

@@ -9,48 +9,71 @@ mod cluster;
 mod endpoint;
 mod filters;
 mod gateway;
+mod guards;
 mod inbound;
+mod incremental;
 mod listener_inbound;
 mod listener_outbound;
 mod names;
 mod route;
+mod secret;
 mod tcp;
 mod tls;
 mod wire;
+
+use std::collections::BTreeSet;
 
 use mesh_proto::{any::pack, type_url};
 use mesh_runtime::xds::{Resource, Snapshot};
 
 use crate::{
     scope::{ProxyScope, Role},
-    world::World,
+    world::{View, World},
 };
+pub(crate) use incremental::{Made, Work, generate_after};
 pub(crate) use listener_outbound::Conflict;
 use listener_outbound::Outbound;
 #[cfg(test)]
 pub(crate) use route::rule_for;
+pub(crate) use secret::Refusal;
 
 /// The resources of a proxy. Pure: the same World and scope give the same bytes, and an equal resource has an equal version across revisions.
 pub fn generate(world: &World, scope: &ProxyScope) -> Snapshot {
     generate_reporting(world, scope).0
 }
 
-/// [`generate`], and what had to be left out because an older resource has it.
-pub(crate) fn generate_reporting(world: &World, scope: &ProxyScope) -> (Snapshot, Vec<Conflict>) {
-    let view = world.view(scope);
+/// What a proxy goes without, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Server names that an older resource has.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// Secrets that it does not get.
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// [`generate`], and what had to be left out.
+pub(crate) fn generate_reporting(world: &World, scope: &ProxyScope) -> (Snapshot, Report) {
+    generate_seeing(world, scope, &world.view(scope))
+}
+
+fn generate_seeing(world: &World, scope: &ProxyScope, view: &View<'_>) -> (Snapshot, Report) {
     let mut builder = Snapshot::builder();
-    for generated in cluster::clusters(world, scope, &view) {
+    let mut names = BTreeSet::new();
+    for generated in cluster::clusters(world, scope, view) {
         if let Some(endpoints) = generated.endpoints {
             builder.insert(type_url::ENDPOINT, Resource::new(endpoints.cluster_name.clone(), pack(&endpoints)));
         }
         builder.insert(type_url::CLUSTER, Resource::new(generated.cluster.name.clone(), pack(&generated.cluster)));
+        names.extend(generated.secrets);
     }
-    let Outbound { mut listeners, tables, conflicts } = match scope.role {
-        Role::Sidecar => listener_outbound::outbound(world, scope, &view),
-        Role::Router => gateway::gateway(world, scope, &view),
+    let Outbound { mut listeners, tables, conflicts, secrets } = match scope.role {
+        Role::Sidecar => listener_outbound::outbound(world, scope, view),
+        Role::Router => gateway::gateway(world, scope, view),
     };
+    names.extend(secrets);
     if scope.role == Role::Sidecar {
-        listeners.extend(listener_inbound::listeners(world, scope, &view));
+        listeners.extend(listener_inbound::listeners(world, scope, view));
+        names.extend(view.ingress.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(tls::server_secrets));
     }
     for listener in listeners {
         builder.insert(type_url::LISTENER, Resource::new(listener.name.clone(), pack(&listener)));
@@ -58,7 +81,11 @@ pub(crate) fn generate_reporting(world: &World, scope: &ProxyScope) -> (Snapshot
     for table in tables {
         builder.insert(type_url::ROUTE, Resource::new(table.name.clone(), pack(&table)));
     }
-    (builder.build(), conflicts)
+    let (secrets, refusals) = secret::secrets(world, scope, names);
+    for secret in secrets {
+        builder.insert(type_url::SECRET, Resource::new(secret.name.clone(), pack(&secret)));
+    }
+    (builder.build(), Report { conflicts, refusals })
 }
 
 #[cfg(test)]

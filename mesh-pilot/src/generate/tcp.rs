@@ -108,7 +108,7 @@ struct Place<'m> {
 impl Place<'_> {
     fn applies(&self, context: &Context<'_>) -> bool {
         self.subnets.is_empty()
-            && self.port.is_none_or(|port| port == context.port)
+            && self.port.is_none_or(|port| port == 0 || port == context.port)
             && (self.namespace.is_empty() || self.namespace == context.scope.namespace.as_str())
             && self.gateways.iter().any(|name| context.gateways.contains(&name.as_str()))
     }

@@ -76,7 +76,7 @@ fn a_server_name_of_a_gateways_port_is_its_oldest_servers() {
     let (snapshot, dropped) = generate_reporting(&world(CONFLICTS), &gateway);
     let (chains, _) = chains(&snapshot, "0.0.0.0_443");
     assert_eq!(chains, ["tls  a.example.com,b.example.com", "tls  c.example.com", "tls  d.example.com"]);
-    assert_eq!(conflicts(dropped), ["b.example.com", "a.example.com", "c.example.com"].map(|name| format!("0.0.0.0_443 {name}")));
+    assert_eq!(conflicts(dropped.conflicts), ["b.example.com", "a.example.com", "c.example.com"].map(|name| format!("0.0.0.0_443 {name}")));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn services_without_addresses_share_the_listener_of_their_port() {
     assert_eq!(seen, ["  ", "raw_buffer http/1.0http/1.1h2c "]);
     assert!(!default);
     assert!(snapshot.resource(type_url::ROUTE, "9000").is_some());
-    assert_eq!(conflicts(dropped), ["0.0.0.0_9000 *"]);
+    assert_eq!(conflicts(dropped.conflicts), ["0.0.0.0_9000 *"]);
 }
 
 #[test]

@@ -1,11 +1,9 @@
-//! TLS contexts: the mesh's own mutual TLS in both directions, and what DestinationRules and Gateways ask for.
+//! TLS contexts: the mesh's own mutual TLS in both directions; what DestinationRules and Gateways ask for is in `tls/user.rs`.
+
+mod user;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use mesh_config::resource::{
-    destination_rule::{ClientTls, ClientTlsMode},
-    gateway::{ServerTls, ServerTlsMode, TlsVersion},
-};
 use mesh_proto::{
     envoy::{
         config::core::v3::{
@@ -18,7 +16,7 @@ use mesh_proto::{
             raw_buffer::v3::RawBuffer,
             tls::v3::{
                 CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, SubjectAltNameMatcher,
-                TlsCertificate, TlsParameters, UpstreamTlsContext,
+                TlsParameters, UpstreamTlsContext,
                 common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
                 subject_alt_name_matcher::SanType,
                 tls_parameters::TlsProtocol,
@@ -31,9 +29,10 @@ use mesh_proto::{
 
 use super::{
     names,
-    wire::{ads, duration, exact, file, flag, prefix, transport_socket},
+    wire::{duration, exact, flag, prefix, transport_socket},
 };
 use crate::{scope::ProxyScope, settings::MeshSettings};
+pub(crate) use user::{client_secrets, server_secrets, user_client, user_server};
 
 /// ALPN values that a client of the mesh may offer; a server tells by them that the peer is one. `istio-peer-exchange` is accepted from Istio's proxies
 /// and never offered (DESIGN.md §2).
@@ -44,9 +43,6 @@ pub(crate) const MESH_HTTP_ALPN: [&str; 3] = ["istio-http/1.0", "istio-http/1.1"
 pub(crate) const MESH_TCP_ALPN: [&str; 2] = ["istio-peer-exchange", "istio"];
 
 const TLS: &str = "envoy.transport_sockets.tls";
-
-/// The bundle of public CAs on Debian and most images, as Istio's bootstrap finds it.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What an upstream connection is for; decides what ALPN says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,11 +143,6 @@ fn local_secret(name: &str) -> SdsSecretConfig {
     }
 }
 
-/// A secret of a user's, from the control plane. Until it is served, connections that need it fail.
-fn remote_secret(name: String) -> SdsSecretConfig {
-    SdsSecretConfig { name, sds_config: Some(ads()) }
-}
-
 fn modern() -> Option<TlsParameters> {
     Some(TlsParameters {
         tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
@@ -168,125 +159,4 @@ fn uri(matcher: StringMatcher) -> SubjectAltNameMatcher {
 fn san(name: &str) -> SubjectAltNameMatcher {
     let kind = if name.contains("://") { SanType::Uri } else { SanType::Dns };
     SubjectAltNameMatcher { san_type: kind.into(), matcher: Some(exact(name)), ..Default::default() }
-}
-
-/// What a DestinationRule asks for, other than ISTIO_MUTUAL. `None`: plaintext.
-pub(crate) fn user_client(tls: &ClientTls, traffic: Traffic) -> Option<TransportSocket> {
-    if matches!(tls.mode, ClientTlsMode::Disable | ClientTlsMode::IstioMutual) {
-        return None;
-    }
-    let alpn: &[&str] = match traffic {
-        Traffic::Http2 => &["h2"],
-        _ => &[],
-    };
-    let mut common = CommonTlsContext { alpn_protocols: alpn.iter().map(|text| (*text).to_owned()).collect(), ..Default::default() };
-    let names = tls.subject_alt_names.iter().map(|name| san(name)).collect();
-    if tls.credential_name.is_empty() {
-        let verify = !tls.insecure_skip_verify.unwrap_or(false);
-        if verify {
-            let roots = if tls.ca_certificates.is_empty() || tls.ca_certificates == "system" { SYSTEM_ROOTS } else { &tls.ca_certificates };
-            let crl = if tls.ca_crl.is_empty() { None } else { file(&tls.ca_crl) };
-            common.validation_context_type = Some(ValidationContextType::ValidationContext(CertificateValidationContext {
-                trusted_ca: file(roots),
-                match_typed_subject_alt_names: names,
-                crl,
-                ..Default::default()
-            }));
-        }
-        if tls.mode == ClientTlsMode::Mutual {
-            common.tls_certificates = vec![certificate_files(&tls.client_certificate, &tls.private_key)];
-        }
-    } else {
-        let name = secret_name(&tls.credential_name);
-        if tls.mode == ClientTlsMode::Mutual {
-            common.tls_certificate_sds_secret_configs = vec![remote_secret(name.clone())];
-        }
-        common.validation_context_type = Some(ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
-            default_validation_context: Some(CertificateValidationContext { match_typed_subject_alt_names: names, ..Default::default() }),
-            validation_context_sds_secret_config: Some(remote_secret(format!("{name}-cacert"))),
-            ..Default::default()
-        }));
-    }
-    let context = UpstreamTlsContext { common_tls_context: Some(common), sni: tls.sni.clone(), ..Default::default() };
-    Some(transport_socket(TLS, &context))
-}
-
-fn secret_name(credential: &str) -> String {
-    if credential.contains("://") { credential.to_owned() } else { format!("kubernetes://{credential}") }
-}
-
-fn certificate_files(chain: &str, key: &str) -> TlsCertificate {
-    TlsCertificate { certificate_chain: file(chain), private_key: file(key), ..Default::default() }
-}
-
-/// How a Gateway's server (or a Sidecar's ingress listener) ends TLS. `None`: it does not.
-pub(crate) fn user_server(settings: &MeshSettings, tls: &ServerTls, http: bool) -> Option<TransportSocket> {
-    match tls.mode {
-        ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough => return None,
-        ServerTlsMode::IstioMutual => return Some(mesh_server(settings, http)),
-        ServerTlsMode::Simple | ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual => {}
-    }
-    let alpn: &[&str] = if http { &["h2", "http/1.1"] } else { &[] };
-    let mut common = CommonTlsContext {
-        alpn_protocols: alpn.iter().map(|text| (*text).to_owned()).collect(),
-        tls_params: Some(TlsParameters {
-            tls_minimum_protocol_version: version(tls.min_protocol_version, TlsProtocol::TlSv12).into(),
-            tls_maximum_protocol_version: version(tls.max_protocol_version, TlsProtocol::TlSv13).into(),
-            cipher_suites: tls.cipher_suites.clone(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let credentials: Vec<&String> =
-        std::iter::once(&tls.credential_name).chain(&tls.credential_names).filter(|name| !name.is_empty()).collect();
-    if credentials.is_empty() {
-        common.tls_certificates = match tls.tls_certificates.as_slice() {
-            [] => vec![certificate_files(&tls.server_certificate, &tls.private_key)],
-            several => several.iter().map(|one| certificate_files(&one.server_certificate, &one.private_key)).collect(),
-        };
-    } else {
-        common.tls_certificate_sds_secret_configs = credentials.iter().map(|name| remote_secret(secret_name(name))).collect();
-    }
-    let verified = tls.mode != ServerTlsMode::Simple && !tls.insecure_skip_verify.unwrap_or(false);
-    if verified {
-        common.validation_context_type = Some(client_validation(tls, credentials.first().map(|name| secret_name(name))));
-    }
-    let context = DownstreamTlsContext {
-        common_tls_context: Some(common),
-        require_client_certificate: flag(tls.mode == ServerTlsMode::Mutual),
-        ..Default::default()
-    };
-    Some(transport_socket(TLS, &context))
-}
-
-fn client_validation(tls: &ServerTls, credential: Option<String>) -> ValidationContextType {
-    let rules = CertificateValidationContext {
-        match_typed_subject_alt_names: tls.subject_alt_names.iter().map(|name| san(name)).collect(),
-        verify_certificate_spki: tls.verify_certificate_spki.clone(),
-        verify_certificate_hash: tls.verify_certificate_hash.clone(),
-        crl: if tls.ca_crl.is_empty() { None } else { file(&tls.ca_crl) },
-        ..Default::default()
-    };
-    let secret = if tls.ca_cert_credential_name.is_empty() {
-        credential.map(|name| format!("{name}-cacert"))
-    } else {
-        Some(secret_name(&tls.ca_cert_credential_name))
-    };
-    match secret {
-        Some(name) => ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
-            default_validation_context: Some(rules),
-            validation_context_sds_secret_config: Some(remote_secret(name)),
-            ..Default::default()
-        }),
-        None => ValidationContextType::ValidationContext(CertificateValidationContext { trusted_ca: file(&tls.ca_certificates), ..rules }),
-    }
-}
-
-/// TLS 1.0 and 1.1 are broken and read as 1.2.
-fn version(asked: TlsVersion, default: TlsProtocol) -> TlsProtocol {
-    match asked {
-        TlsVersion::Auto => default,
-        TlsVersion::V1_0 | TlsVersion::V1_1 | TlsVersion::V1_2 => TlsProtocol::TlSv12,
-        TlsVersion::V1_3 => TlsProtocol::TlSv13,
-    }
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     serve::{Admit, routes},
-    testing::{node, settings, snapshot, split},
+    testing::{node, received, settings, snapshot, split},
 };
 
 struct Proxy(mpsc::UnboundedSender<Update>);
@@ -66,7 +66,7 @@ impl Fixture {
     }
 
     async fn push(&self, v1: u32) {
-        self.discovery.push(Received { snapshot: snapshot(&split(v1)), at: Instant::now() }).await;
+        self.discovery.push(received(&split(v1))).await;
     }
 
     async fn until(&self, what: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
@@ -136,11 +136,11 @@ async fn a_burst_is_one_push() {
     let debounce = Debounce { quiet: Duration::from_millis(100), patience: Duration::from_secs(1) };
     tasks.spawn("push", discovery.clone().run(receiver, debounce));
     let mut worlds = discovery.worlds();
-    sender.send_replace(Some(Received { snapshot: snapshot(&split(10)), at: Instant::now() }));
+    sender.send_replace(Some(received(&split(10))));
     worlds.wait_for(Option::is_some).await.unwrap();
     worlds.borrow_and_update();
     for weight in [20, 30, 40] {
-        sender.send_replace(Some(Received { snapshot: snapshot(&split(weight)), at: Instant::now() }));
+        sender.send_replace(Some(received(&split(weight))));
         tokio::time::advance(Duration::from_millis(50)).await;
     }
     worlds.changed().await.unwrap();
@@ -188,9 +188,39 @@ async fn a_removal_that_state_of_the_world_cannot_say_is_not_waited_for() {
     fixture.push(80).await;
     assert_eq!(next(&mut updates).await.upserts.len(), 1);
     fixture.until(|status| status["proxies"][0]["types"]["eds"]["state"] == "SYNCED").await;
-    let received = Received { snapshot: snapshot(&split(80).replace("name: web,", "name: other,")), at: Instant::now() };
+    let received = received(&split(80).replace("name: web,", "name: other,"));
     fixture.discovery.push(received).await;
     let status = fixture.until(|status| status["last_push"]["converged_ms"].is_u64()).await;
     assert!(status["proxies"][0]["converged_ms"].is_u64(), "{status}");
     assert!(updates.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_workload_that_moves_is_news_for_endpoints_only() {
+    let fixture = Fixture::start();
+    let at = |address: &str| {
+        let entry = format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: w, namespace: shop}}\nspec: {{address: {address}, labels: {{app: web}}, serviceAccount: web}}\n"
+        );
+        received(&(split(80) + &entry))
+    };
+    let config = client::Config::new(node("shop", "a"), Connector::new().channel(&fixture.target, None));
+    let client = Client::new(config);
+    for url in [mesh_proto::type_url::CLUSTER, mesh_proto::type_url::ENDPOINT, mesh_proto::type_url::LISTENER] {
+        client.handle().subscribe(url, Interest::All);
+    }
+    let (sender, mut updates) = mpsc::unbounded_channel();
+    fixture.tasks.spawn("proxy", client.run(Proxy(sender), fixture.drain.clone()));
+    fixture.discovery.push(at("10.0.0.1")).await;
+    for _ in 0..3 {
+        next(&mut updates).await;
+    }
+    fixture.until(|status| status["last_push"]["converged_ms"].is_u64()).await;
+    fixture.discovery.push(at("10.0.0.2")).await;
+    let update = next(&mut updates).await;
+    assert_eq!((&*update.type_url, update.upserts.len()), (mesh_proto::type_url::ENDPOINT, 1));
+    fixture.until(|status| status["last_push"]["converged_ms"].is_u64()).await;
+    fixture.discovery.push(at("10.0.0.2")).await;
+    assert!(updates.try_recv().is_err());
+    assert_eq!(fixture.discovery.generations(), [("full", 1), ("endpoints", 1), ("avoided", 1)]);
 }

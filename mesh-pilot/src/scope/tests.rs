@@ -42,7 +42,7 @@ fn a_sidecar_of_the_local_mesh() {
 fn the_certificate_must_name_the_same_workload() {
     let scope = ProxyScope::from_node(&node(ID, &[("SERVICE_ACCOUNT", text("frontend"))])).unwrap();
     let settings = MeshSettings::new("cluster.local".parse().unwrap());
-    let check = |id: &str| scope.check(&id.parse().unwrap(), &settings).is_ok();
+    let check = |id: &str| scope.clone().authenticated(&id.parse().unwrap(), &settings).is_ok_and(|scope| scope.is_authenticated);
     assert!(check("spiffe://cluster.local/ns/shop/sa/frontend"));
     assert!(!check("spiffe://cluster.local/ns/shop/sa/other"));
     assert!(!check("spiffe://cluster.local/ns/bank/sa/frontend"));

@@ -5,10 +5,7 @@ use mesh_runtime::{drain, xds::Remote};
 use tonic::Code;
 
 use super::*;
-use crate::{
-    source::Received,
-    testing::{node, settings, snapshot, split},
-};
+use crate::testing::{node, received, settings, split};
 
 fn ads(admit: Admit) -> (Ads, Discovery, Status) {
     let metrics = Arc::new(Metrics::new());
@@ -26,7 +23,7 @@ fn peer(identity: Option<&str>) -> Peer {
 #[tokio::test]
 async fn only_a_proxy_that_is_who_it_says_gets_anything() {
     let (ads, discovery, status) = ads(Admit::Identified);
-    discovery.push(Received { snapshot: snapshot(&split(80)), at: tokio::time::Instant::now() }).await;
+    discovery.push(received(&split(80))).await;
     let open = |identity: Option<&'static str>| ads.open(peer(identity), Arc::new(node("shop", "web")));
     assert_eq!(open(None).await.unwrap_err().code(), Code::Unauthenticated);
     for stranger in
@@ -38,6 +35,7 @@ async fn only_a_proxy_that_is_who_it_says_gets_anything() {
     let subscription = open(Some("spiffe://cluster.local/ns/shop/sa/web")).await.unwrap();
     assert!(subscription.snapshots.borrow().is_some());
     assert_eq!(status.scopes().len(), 1);
+    assert!(status.scopes()[0].1.is_authenticated);
 }
 
 #[tokio::test]
@@ -45,9 +43,18 @@ async fn a_proxy_that_comes_before_the_first_configuration_waits() {
     let (ads, discovery, _) = ads(Admit::Anyone);
     let mut subscription = ads.open(peer(None), Arc::new(node("shop", "web"))).await.unwrap();
     assert!(subscription.snapshots.borrow_and_update().is_none());
-    discovery.push(Received { snapshot: snapshot(&split(80)), at: tokio::time::Instant::now() }).await;
+    discovery.push(received(&split(80))).await;
     subscription.snapshots.changed().await.unwrap();
     assert!(subscription.snapshots.borrow().is_some());
+}
+
+#[tokio::test]
+async fn on_the_plaintext_port_nobody_is_authenticated_whatever_they_say() {
+    let (ads, _, status) = ads(Admit::Anyone);
+    ads.open(peer(Some("spiffe://cluster.local/ns/shop/sa/web")), Arc::new(node("shop", "web"))).await.unwrap();
+    let held = ads.open(peer(None), Arc::new(node("shop", "web"))).await.unwrap();
+    assert!(status.scopes().iter().all(|(_, scope)| !scope.is_authenticated));
+    drop(held);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! Source: Istio's `destination_rule.go`: the older rule's traffic policy and subsets win, subsets of new names are appended; rules with a workload selector
 //! merge only with rules of an equal selector.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::Hash as _};
 
 use mesh_config::{
     resource::{
@@ -15,8 +15,10 @@ use mesh_config::{
 };
 use mesh_proto::id::Hostname;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::{
-    World,
+    World, contents,
     hosts::{hostname, provenance, specificity},
 };
 use crate::scope::ProxyScope;
@@ -35,6 +37,7 @@ pub struct Rule {
     namespace: String,
     selector: Option<Labels>,
     export_to: Vec<Visibility>,
+    content: u128,
 }
 
 /// By namespace.
@@ -48,9 +51,15 @@ impl Index {
             let (meta, spec) = (&object.meta, &object.spec);
             let Some(host) = hostname(&spec.host, &meta.namespace) else { continue };
             let selector = spec.workload_selector.as_ref().map(|selector| selector.match_labels.clone());
+            let mut content = Xxh3::new();
+            contents::object(snapshot, object, &mut content);
             let rules = index.0.entry(meta.namespace.clone()).or_default();
             match rules.iter_mut().find(|rule| rule.host == host && rule.selector == selector) {
-                Some(rule) => rule.merge(spec),
+                Some(rule) => {
+                    rule.content.hash(&mut content);
+                    rule.content = content.digest128();
+                    rule.merge(spec);
+                }
                 None => rules.push(Rule {
                     host,
                     policy: spec.traffic_policy.clone().unwrap_or_default(),
@@ -59,6 +68,7 @@ impl Index {
                     namespace: meta.namespace.clone(),
                     selector,
                     export_to: spec.export_to.clone(),
+                    content: content.digest128(),
                 }),
             }
         }
@@ -98,6 +108,11 @@ impl Rule {
         {
             self.policy = policy.clone();
         }
+    }
+
+    /// A hash of the DestinationRules that it is made of.
+    pub(super) fn content(&self) -> u128 {
+        self.content
     }
 
     /// The subset of this name.

@@ -14,7 +14,12 @@ use mesh_config::{
 };
 use mesh_proto::id::Hostname;
 
-use super::hosts::{fqdn, hostname, provenance};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    contents,
+    hosts::{fqdn, hostname, provenance},
+};
 
 /// The gateway name that stands for all sidecars.
 pub(crate) const MESH: &str = "mesh";
@@ -32,6 +37,7 @@ pub struct RoutingRule {
     pub object: Arc<Object<VirtualService>>,
     /// For `filter_metadata.istio.config`.
     pub provenance: String,
+    content: u128,
 }
 
 /// Oldest first.
@@ -54,23 +60,35 @@ impl Index {
 impl RoutingRule {
     fn new(object: &Arc<Object<VirtualService>>, snapshot: &ConfigSnapshot) -> Self {
         let (meta, spec) = (&object.meta, &object.spec);
+        let mut content = Xxh3::new();
+        contents::object(snapshot, object, &mut content);
         let http = spec.http.iter().flat_map(|route| match &route.action {
             HttpAction::Delegate(delegate) => {
                 let namespace = if delegate.namespace.is_empty() { &meta.namespace } else { &delegate.namespace };
                 let found = snapshot.find::<VirtualService>(&Key::new(namespace.clone(), delegate.name.clone()));
                 let usable =
                     found.filter(|child| child.spec.hosts.is_empty() && visible(&child.spec.export_to, namespace, &meta.namespace));
-                usable.map_or_else(Vec::new, |child| delegated(route, child))
+                usable.map_or_else(Vec::new, |child| {
+                    contents::object(snapshot, child, &mut content);
+                    delegated(route, child)
+                })
             }
             _ => vec![resolved(route.clone(), &meta.namespace)],
         });
+        let http = http.map(|route| with_gateways(route, &meta.namespace)).collect();
         Self {
             hosts: spec.hosts.iter().filter_map(|host| hostname(host, &meta.namespace)).collect(),
             gateways: gateways(&spec.gateways, &meta.namespace),
-            http: http.map(|route| with_gateways(route, &meta.namespace)).collect(),
+            http,
+            content: content.digest128(),
             provenance: provenance(Kind::VirtualService, &meta.namespace, &meta.name),
             object: Arc::clone(object),
         }
+    }
+
+    /// A hash of the VirtualServices that it is made of.
+    pub(super) fn content(&self) -> u128 {
+        self.content
     }
 
     /// The namespace it is in.

@@ -11,6 +11,7 @@ use mesh_pilot::{MeshSettings, generate, scope::ProxyScope, world::World};
 use mesh_proto::{
     envoy::config::core::v3::Node,
     google::protobuf::{Struct, Value as Wire, value::Kind},
+    id::SpiffeId,
 };
 use mesh_runtime::xds::Snapshot;
 use serde_json::Value;
@@ -48,7 +49,11 @@ pub(crate) fn proxies(input: &str, name: &str) -> Vec<Proxy> {
     let asked = directives.iter().enumerate().filter(|(_, (verb, _))| *verb == "proxy");
     let proxies = asked.map(|(index, (_, proxy))| {
         let proxy: Value = serde_json::from_str(proxy).unwrap();
-        let scope = ProxyScope::from_node(&node(&proxy)).unwrap();
+        let mut scope = ProxyScope::from_node(&node(&proxy)).unwrap();
+        if proxy["authenticated"] == Value::Bool(true) {
+            let id = SpiffeId::new(&settings.trust_domain, &scope.namespace, &scope.service_account);
+            scope = scope.authenticated(&id, &settings).unwrap();
+        }
         let snapshot = generate(&world, &scope);
         // Pure: neither the order of the input nor the run changes a byte.
         let again = generate(&World::build(backward.build(), settings.clone()), &scope);

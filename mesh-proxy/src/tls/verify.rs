@@ -59,7 +59,9 @@ impl Verifier {
         if roots.is_none() && !validation.names.is_empty() {
             return Err(Error::NamesWithoutRoots);
         }
-        let crls = validation.crl.as_deref().map(revocations).transpose()?.unwrap_or_default();
+        // Those of the settings, and those that came with the bundle.
+        let lists = validation.crl.iter().chain(roots.as_ref().and_then(|roots| roots.crl.as_ref()));
+        let crls: Vec<_> = lists.map(|lists| revocations(lists)).collect::<Result<Vec<_>, _>>()?.concat();
         let servers = roots.as_ref().map(|roots| server_verifier(roots, crls.clone())).transpose()?;
         let clients = roots.as_ref().map(|roots| client_verifier(roots, crls)).transpose()?;
         let Validation { names, spki, hashes, .. } = validation;
@@ -144,7 +146,8 @@ fn address(octets: &[u8]) -> Option<std::net::IpAddr> {
     <[u8; 16]>::try_from(octets).ok().map(Into::into)
 }
 
-fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+/// Revocation lists, from PEM; at least one.
+pub(crate) fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     match lists {
         Ok(lists) if !lists.is_empty() => Ok(lists),

@@ -1,9 +1,9 @@
-//! RE2 patterns, which Envoy's configuration is written in, as patterns of the `regex` crate, which matches in linear time as RE2 does.
-//!
-//! The two dialects differ in little, but where they do a pattern must not come to match more than its author meant: RE2's `\d`, `\w`, `\s` and
-//! `\b` are ASCII, `[` inside a class is a plain character, and there are no set operations (RE2 wiki, "Syntax").
+//! RE2 patterns, which Envoy's configuration is written in, compiled by the `regex` crate: see `mesh_proto::re2`.
 
-use mesh_proto::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher, regex_matcher};
+use mesh_proto::{
+    envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher, regex_matcher},
+    re2,
+};
 use regex::{Regex, RegexBuilder};
 
 use super::context::{Context, Result, ignored};
@@ -53,91 +53,7 @@ fn pattern(cx: &mut Context<'_>, wire: &RegexMatcher) -> Result<String> {
     if regex.len() > MAX_PATTERN {
         return Err(cx.refuse_field("regex", "is longer than 64 KiB"));
     }
-    Ok(translate(regex))
-}
-
-fn translate(re2: &str) -> String {
-    let mut out = String::with_capacity(re2.len() + 16);
-    let mut chars = re2.char_indices().peekable();
-    let mut class: Option<usize> = None;
-    while let Some((at, c)) = chars.next() {
-        match (c, class) {
-            ('\\', _) => match chars.next() {
-                Some((_, escaped)) => escape(&mut out, escaped, class.is_some()),
-                None => out.push('\\'),
-            },
-            ('[', None) => {
-                class = Some(at);
-                out.push('[');
-                if let Some((_, '^')) = chars.peek() {
-                    out.push('^');
-                    chars.next();
-                }
-                // `]` first in a class is a plain character.
-                if let Some((_, ']')) = chars.peek() {
-                    out.push_str(r"\]");
-                    chars.next();
-                }
-            }
-            ('[', Some(_)) => match named_class(&re2[at..]) {
-                Some(named) => {
-                    out.push_str(named);
-                    for _ in 1..named.len() {
-                        chars.next();
-                    }
-                }
-                None => out.push_str(r"\["),
-            },
-            (']', Some(_)) => {
-                class = None;
-                out.push(']');
-            }
-            ('&' | '~', Some(_)) => {
-                out.push('\\');
-                out.push(c);
-            }
-            ('-', Some(_)) => {
-                out.push('-');
-                if let Some((_, '-')) = chars.peek() {
-                    out.push_str(r"\-");
-                    chars.next();
-                }
-            }
-            ('{', None) if !is_repetition(&re2[at..]) => out.push_str(r"\{"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn escape(out: &mut String, escaped: char, in_class: bool) {
-    match escaped {
-        'd' => out.push_str("[0-9]"),
-        'D' => out.push_str("[^0-9]"),
-        'w' => out.push_str("[0-9A-Za-z_]"),
-        'W' => out.push_str("[^0-9A-Za-z_]"),
-        's' => out.push_str(r"[\t\n\f\r ]"),
-        'S' => out.push_str(r"[^\t\n\f\r ]"),
-        'b' if !in_class => out.push_str(r"(?-u:\b)"),
-        _ => {
-            out.push('\\');
-            out.push(escaped);
-        }
-    }
-}
-
-/// `[:alpha:]` and the like at the beginning of `text`.
-fn named_class(text: &str) -> Option<&str> {
-    let end = text.strip_prefix("[:")?.find(":]")? + 4;
-    let named = &text[..end];
-    named[2..end - 2].chars().all(|c| c.is_ascii_lowercase() || c == '^').then_some(named)
-}
-
-/// Whether `text` begins with `{n}`, `{n,}` or `{n,m}`. RE2 takes any other brace as a plain character.
-fn is_repetition(text: &str) -> bool {
-    let Some((inside, _)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) else { return false };
-    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
-    !least.is_empty() && [least, most].iter().all(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+    re2::translate(regex).map_err(|error| cx.refuse_field("regex", format!("is not a regular expression: {error}")))
 }
 
 /// RE2's `\1` as `${1}`, its `\\` as `\`; `$` is plain text in RE2.
@@ -171,7 +87,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        let pattern = translate(pattern);
+        let pattern = re2::translate(pattern).unwrap();
         Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text)
     }
 

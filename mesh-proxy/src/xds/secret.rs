@@ -152,8 +152,13 @@ pub(crate) fn resource(cx: &mut Context<'_>, wire: &WireSecret) -> Result<Secret
             certified(&chain.bytes, &key.bytes).map_err(|reason| cx.refuse(reason))
         }),
         Some(Type::ValidationContext(wire)) => cx.field("validation_context", |cx| {
-            let data = tls::bundle_only(cx, wire)?;
-            roots_of(&data.bytes).map_err(|reason| cx.refuse_field("trusted_ca", reason))
+            let (bundle, crl) = tls::bundle_only(cx, wire)?;
+            let crl = crl.map(|data| revocations(&data.bytes).map(|()| data.bytes.into()));
+            let crl = crl.transpose().map_err(|reason| cx.refuse_field("crl", reason))?;
+            match roots_of(&bundle.bytes).map_err(|reason| cx.refuse_field("trusted_ca", reason))? {
+                Secret::Roots(roots) => Ok(Secret::Roots(Roots { crl, ..roots })),
+                other => Ok(other),
+            }
         }),
         Some(Type::SessionTicketKeys(_)) => Err(cx.refuse_field("session_ticket_keys", "are not implemented")),
         Some(Type::GenericSecret(_)) => Err(cx.refuse_field("generic_secret", "is not implemented")),
@@ -206,7 +211,12 @@ pub(crate) fn roots_of(pem: &[u8]) -> std::result::Result<Secret, String> {
     for (index, certificate) in certificates.iter().enumerate() {
         store.add(certificate.clone()).map_err(|error| format!("certificate {index} of the bundle: {error}"))?;
     }
-    Ok(Secret::Roots(Roots { store: store.into(), certificates: certificates.into() }))
+    Ok(Secret::Roots(Roots { store: store.into(), certificates: certificates.into(), crl: None }))
+}
+
+/// Whether a text holds revocation lists that can be used.
+fn revocations(pem: &[u8]) -> std::result::Result<(), String> {
+    crate::tls::revocations(pem).map(drop).map_err(|error| error.to_string())
 }
 
 fn pem_certificates(pem: &[u8]) -> std::result::Result<Vec<CertificateDer<'static>>, String> {

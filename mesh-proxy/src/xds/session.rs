@@ -157,7 +157,7 @@ impl Session {
         let mut store = RootCertStore::empty();
         // They were parsed when the certificate came: none is left out.
         store.add_parsable_certificates(roots.iter().cloned());
-        state.assembler.secret(OWN_ROOTS).store(Secret::Roots(Roots { store: Arc::new(store), certificates: roots.into() }));
+        state.assembler.secret(OWN_ROOTS).store(Secret::Roots(Roots { store: Arc::new(store), certificates: roots.into(), crl: None }));
         tracing::info!(id = %svid.id(), serial = svid.serial(), "certificate in force");
         self.publish(&mut state);
     }

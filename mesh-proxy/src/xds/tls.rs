@@ -352,17 +352,18 @@ fn validation(cx: &mut Context<'_>, wire: &CertificateValidationContext, sds: Op
 }
 
 /// The bundle of a validation context that comes over SDS; what else it may hold belongs into the settings that refer to it.
-pub(crate) fn bundle_only(cx: &mut Context<'_>, wire: &CertificateValidationContext) -> Result<Data> {
+pub(crate) fn bundle_only(cx: &mut Context<'_>, wire: &CertificateValidationContext) -> Result<(Data, Option<Data>)> {
     let trusted_ca = wire.trusted_ca.as_ref().ok_or_else(|| cx.refuse_field("trusted_ca", "is missing"))?;
     // The same rules as for one in place, and nothing that would be lost.
     let whole = validation_restrictions(wire);
     if let Some(name) = whole {
         return Err(cx.refuse_field(name, "is not implemented over SDS; put it into default_validation_context"));
     }
-    scalar::data(cx, "trusted_ca", trusted_ca)
+    let crl = wire.crl.as_ref().map(|crl| scalar::data(cx, "crl", crl)).transpose()?;
+    Ok((scalar::data(cx, "trusted_ca", trusted_ca)?, crl))
 }
 
-/// The first restriction that a validation context makes besides its bundle.
+/// The first restriction that a validation context makes besides its bundle and its revocation lists.
 fn validation_restrictions(wire: &CertificateValidationContext) -> Option<&'static str> {
     #[expect(deprecated, reason = "every field is looked at")]
     let CertificateValidationContext {
@@ -375,7 +376,7 @@ fn validation_restrictions(wire: &CertificateValidationContext) -> Option<&'stat
         match_typed_subject_alt_names,
         match_subject_alt_names,
         require_signed_certificate_timestamp,
-        crl,
+        crl: _,
         allow_expired_certificate: _,
         trust_chain_verification,
         custom_validator_config,
@@ -391,7 +392,6 @@ fn validation_restrictions(wire: &CertificateValidationContext) -> Option<&'stat
         ("match_typed_subject_alt_names", !match_typed_subject_alt_names.is_empty()),
         ("match_subject_alt_names", !match_subject_alt_names.is_empty()),
         ("require_signed_certificate_timestamp", scalar::flag(require_signed_certificate_timestamp.as_ref(), false)),
-        ("crl", crl.is_some()),
         ("trust_chain_verification", *trust_chain_verification != 0),
         ("custom_validator_config", custom_validator_config.is_some()),
         ("max_verify_depth", max_verify_depth.is_some()),

@@ -3,7 +3,8 @@
 
 use super::{Action, AuthorizationPolicy, Condition, Operation, Rule, Source};
 use crate::{
-    resource::{Meta, Object, selector::TargetRef},
+    resource::{Meta, Object, attachment::attachment},
+    schema::{AGE, Crd},
     validate::{
         Checks, Validate,
         rules::{is_block, shown},
@@ -26,83 +27,34 @@ const PLAIN_KEYS: &[&str] = &[
     "connection.sni",
 ];
 
-/// Condition keys with a name in brackets.
-const NAMED_KEYS: &[&str] = &["request.headers", "request.auth.claims", "experimental.envoy.filters."];
+/// How condition keys with a name in brackets begin.
+const NAMED_KEYS: &[&str] = &["request.headers[", "request.auth.claims[", "experimental.envoy.filters."];
 
-/// What a policy can attach to, by group and kind.
-const TARGETS: &[(&str, &str)] = &[
-    ("", "Service"),
-    ("core", "Service"),
-    ("gateway.networking.k8s.io", "Gateway"),
-    ("gateway.networking.k8s.io", "GatewayClass"),
-    ("networking.istio.io", "ServiceEntry"),
-];
+/// Condition keys that a CUSTOM policy cannot use beside those of `request.auth.`: it is judged before callers are authenticated.
+const AUTHENTICATED_KEYS: &[&str] = &["source.namespace", "source.serviceAccount", "source.trustDomain", "source.principal"];
 
 /// A policy that is judged and not enforced.
 const DRY_RUN: &str = "istio.io/dry-run";
 
+/// What Istio reads as a boolean in an annotation.
+const PARSED_BOOLEANS: &[&str] = &["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
+
 impl Validate for AuthorizationPolicy {
+    const CRD: Option<Crd> = Some(Crd::of::<Self>().short_names(&["ap"]).columns(&[("Action", ".spec.action", "string"), AGE]));
+
     fn validate(object: &Object<Self>, checks: &mut Checks) {
         let spec = &object.spec;
-        targets(spec, checks);
+        attachment(spec.selector.as_ref(), spec.target_ref.as_ref(), &spec.target_refs, checks);
         action(spec, checks);
         dry_run(&object.meta, spec.action, checks);
-        if spec.rules.len() > 512 {
-            checks.field("rules", |checks| checks.error(shown(spec.rules.len()), "at most 512 rules", "split the policy"));
-        }
         checks.each("rules", &spec.rules, |checks, item| rule(item, spec.action, checks));
     }
-}
-
-fn targets(spec: &AuthorizationPolicy, checks: &mut Checks) {
-    let given = [spec.selector.is_some(), spec.target_ref.is_some(), !spec.target_refs.is_empty()];
-    if given.iter().filter(|given| **given).count() > 1 {
-        checks.error(None, "only one of targetRefs or selector can be set", "keep one");
-    }
-    if let Some(selector) = &spec.selector {
-        checks.selector("selector.matchLabels", &selector.match_labels);
-        checks.selects_nothing_special("selector", &selector.match_labels);
-    }
-    // A policy that is accepted and not enforced would be worse than none.
-    let unsupported = |checks: &mut Checks| checks.error(None, "targetRefs are not supported by this mesh yet", "use selector");
-    if spec.target_ref.is_some() {
-        checks.field("targetRef", unsupported);
-    }
-    if !spec.target_refs.is_empty() {
-        checks.field("targetRefs", unsupported);
-    }
-    if spec.target_refs.len() > 16 {
-        checks.field("targetRefs", |checks| checks.error(shown(spec.target_refs.len()), "at most 16", "split the policy"));
-    }
-    let reference = |checks: &mut Checks, target: &TargetRef| {
-        for (field, value) in [("kind", &target.kind), ("name", &target.name)] {
-            if value.is_empty() {
-                checks.field(field, |checks| checks.error(None, "Required value", "name the object"));
-            }
-        }
-        if !TARGETS.contains(&(target.group.as_str(), target.kind.as_str())) {
-            checks.error(
-                shown(&target.kind),
-                "not a kind that a policy can attach to",
-                "use Gateway, GatewayClass, Service or ServiceEntry, with its group",
-            );
-        }
-        if !target.namespace.is_empty() {
-            checks.field("namespace", |checks| {
-                let rule = "cross namespace referencing is not currently supported";
-                checks.error(shown(&target.namespace), rule, "remove it: the target is in the policy's namespace");
-            });
-        }
-    };
-    if let Some(target) = &spec.target_ref {
-        checks.field("targetRef", |checks| reference(checks, target));
-    }
-    checks.each("targetRefs", &spec.target_refs, reference);
 }
 
 fn action(spec: &AuthorizationPolicy, checks: &mut Checks) {
     let provider = spec.provider.as_ref();
     match spec.action {
+        Action::Custom if spec.rules.is_empty() => {}
         Action::Custom => {
             if provider.is_none_or(|provider| provider.name.is_empty()) {
                 checks.field("provider.name", |checks| {
@@ -119,17 +71,10 @@ fn action(spec: &AuthorizationPolicy, checks: &mut Checks) {
             }
         }
     }
-    if spec.rules.is_empty() {
-        checks.field("rules", |checks| match spec.action {
-            Action::Deny | Action::Custom => {
-                let rule = format!("{} action without `rules` is meaningless as it will never be triggered", spec.action);
-                checks.error(None, rule, "add a rule; `rules: [{}]` matches everything");
-            }
-            Action::Allow => {
-                let rule = "configured AuthorizationPolicy will deny all traffic to workloads under its scope";
-                checks.warning(None, rule, "add a rule if something shall be allowed");
-            }
-            Action::Audit => {}
+    if spec.rules.is_empty() && matches!(spec.action, Action::Deny | Action::Custom) {
+        checks.field("rules", |checks| {
+            let rule = format!("{} action without `rules` is meaningless as it will never be triggered", spec.action);
+            checks.error(None, rule, "add a rule; `rules: [{}]` matches everything");
         });
     }
 }
@@ -138,7 +83,7 @@ fn action(spec: &AuthorizationPolicy, checks: &mut Checks) {
 fn dry_run(meta: &Meta, action: Action, checks: &mut Checks) {
     let Some(value) = meta.annotations.get(DRY_RUN) else { return };
     checks.metadata(&format!("annotations[{DRY_RUN:?}]"), |checks| {
-        if !matches!(value.as_str(), "true" | "false") {
+        if !PARSED_BOOLEANS.contains(&value.as_str()) {
             checks.error(shown(value), format!("annotation {DRY_RUN} has an invalid value"), "set \"true\" or \"false\"");
         } else if !matches!(action, Action::Allow | Action::Deny) {
             let rule = format!("the annotation {DRY_RUN} currently only supports action ALLOW/DENY, found action {action}");
@@ -148,12 +93,30 @@ fn dry_run(meta: &Meta, action: Action, checks: &mut Checks) {
 }
 
 fn rule(rule: &Rule, action: Action, checks: &mut Checks) {
-    if rule.from.len() > 512 {
-        checks.field("from", |checks| checks.error(shown(rule.from.len()), "at most 512", "split the policy"));
-    }
     checks.each("from", &rule.from, |checks, from| checks.field("source", |checks| source(&from.source, action, checks)));
     checks.each("to", &rule.to, |checks, to| checks.field("operation", |checks| operation(&to.operation, checks)));
     checks.each("when", &rule.when, |checks, when| condition(when, action, checks));
+    if action == Action::Deny && denies_bytes(rule) {
+        let rule = "the rule denies all traffic to TCP ports in its scope: on them its HTTP attributes match anything";
+        checks.warning(None, rule, "add `ports` to the operation");
+    }
+}
+
+/// Whether a DENY rule only has attributes that are not known of plain TCP, and therefore denies all of it.
+fn denies_bytes(rule: &Rule) -> bool {
+    let known_from = rule.from.iter().any(|from| {
+        let Source { principals, not_principals, namespaces, not_namespaces, service_accounts, not_service_accounts, .. } = &from.source;
+        let Source { ip_blocks, not_ip_blocks, remote_ip_blocks, not_remote_ip_blocks, .. } = &from.source;
+        let identity = [principals, not_principals, namespaces, not_namespaces, service_accounts, not_service_accounts];
+        let address = [ip_blocks, not_ip_blocks, remote_ip_blocks, not_remote_ip_blocks];
+        identity.into_iter().chain(address).any(|list| !list.is_empty())
+    });
+    let known_to = rule.to.iter().any(|to| !to.operation.ports.is_empty() || !to.operation.not_ports.is_empty());
+    match (rule.from.is_empty(), rule.to.is_empty()) {
+        (_, false) => !known_to,
+        (false, true) => !known_from,
+        (true, true) => false,
+    }
 }
 
 fn source(source: &Source, action: Action, checks: &mut Checks) {
@@ -161,30 +124,39 @@ fn source(source: &Source, action: Action, checks: &mut Checks) {
     if *source == Source::default() {
         checks.error(None, "`from.source` must not be empty", "name the callers, or leave `from` out to match all");
     }
-    let accounts = set(&source.service_accounts) || set(&source.not_service_accounts);
-    let others = [&source.principals, &source.not_principals, &source.namespaces, &source.not_namespaces];
-    if accounts && others.iter().any(|list| set(list)) {
-        checks.error(None, "Cannot set serviceAccounts with namespaces or principals", "keep serviceAccounts, or the others");
-    }
     if action == Action::Custom {
-        for (field, list) in [("requestPrincipals", &source.request_principals), ("notRequestPrincipals", &source.not_request_principals)] {
+        for (field, list) in [
+            ("principals", &source.principals),
+            ("notPrincipals", &source.not_principals),
+            ("requestPrincipals", &source.request_principals),
+            ("notRequestPrincipals", &source.not_request_principals),
+            ("namespaces", &source.namespaces),
+            ("notNamespaces", &source.not_namespaces),
+            ("serviceAccounts", &source.service_accounts),
+            ("notServiceAccounts", &source.not_service_accounts),
+            ("trustDomains", &source.trust_domains),
+            ("notTrustDomains", &source.not_trust_domains),
+        ] {
             if set(list) {
                 checks.field(field, |checks| {
                     let rule = format!("{field} is currently not supported with CUSTOM action");
-                    checks.error(None, rule, "remove it: CUSTOM is judged before tokens are verified");
+                    checks.error(None, rule, "remove it: CUSTOM is judged before callers are authenticated");
                 });
             }
         }
     }
     for (field, list) in [("serviceAccounts", &source.service_accounts), ("notServiceAccounts", &source.not_service_accounts)] {
-        if list.len() > 16 {
-            checks.field(field, |checks| checks.error(shown(list.len()), "at most 16 entries", "use more sources"));
-        }
         checks.each(field, list, |checks, account| {
-            let parts = account.split('/').collect::<Vec<_>>();
-            if account.len() > 320 || parts.len() > 2 || parts.iter().any(|part| part.is_empty()) || account.contains('*') {
+            if !is_account(account) {
                 let rule = "serviceAccounts entries are `account` or `namespace/account`, without wildcards";
                 checks.error(shown(account), rule, "name one account");
+            }
+        });
+    }
+    for (field, list) in [("trustDomains", &source.trust_domains), ("notTrustDomains", &source.not_trust_domains)] {
+        checks.each(field, list, |checks, domain| {
+            if !is_pattern(domain) || domain.contains('/') {
+                checks.error(shown(domain), "not a trust domain, with `*` at one end at most", "write it as in SPIFFE ids, without a path");
             }
         });
     }
@@ -207,8 +179,6 @@ fn source(source: &Source, action: Action, checks: &mut Checks) {
         ("notRequestPrincipals", &source.not_request_principals),
         ("namespaces", &source.namespaces),
         ("notNamespaces", &source.not_namespaces),
-        ("trustDomains", &source.trust_domains),
-        ("notTrustDomains", &source.not_trust_domains),
     ] {
         patterns(field, list, checks);
     }
@@ -220,8 +190,8 @@ fn operation(operation: &Operation, checks: &mut Checks) {
     }
     for (field, list) in [("ports", &operation.ports), ("notPorts", &operation.not_ports)] {
         checks.each(field, list, |checks, port| {
-            if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-                checks.error(shown(port), "port must be between 1-65535", "write the number of a port, in quotes");
+            if port.parse::<u16>().is_err() {
+                checks.error(shown(port), "not a port", "write the number of a port, in quotes");
             }
         });
     }
@@ -251,26 +221,39 @@ fn patterns(field: &str, list: &[String], checks: &mut Checks) {
     });
 }
 
-/// What is wrong with a path pattern: wildcards and templates do not mix, and `{**}` is the last of its kind.
+/// `account` or `namespace/account`.
+fn is_account(account: &str) -> bool {
+    let parts = account.split('/').collect::<Vec<_>>();
+    account.len() <= 320 && parts.len() <= 2 && parts.iter().all(|part| !part.is_empty()) && !account.contains('*')
+}
+
+/// A text with at most one `*`, at one end.
+fn is_pattern(text: &str) -> bool {
+    match text.matches('*').count() {
+        0 => !text.is_empty(),
+        1 => text.starts_with('*') || text.ends_with('*'),
+        _ => false,
+    }
+}
+
+/// What is wrong with a path pattern: templates are whole segments, `{**}` is the last of them, and beside one the other segments are literal (RFC 3986's
+/// `pchar`).
 fn path_problem(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("an empty entry matches nothing");
     }
     let templated = path.contains("{*}") || path.contains("{**}");
-    if !templated {
-        return path.contains(['{', '}']).then_some("invalid path: braces only in `{*}` and `{**}`");
-    }
-    let mut multi = false;
-    for segment in path.split('/') {
+    let literal = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()+,;:@=".contains(&b));
+    let mut rest = false;
+    for segment in path.trim_matches('/').split('/') {
         match segment {
-            "{**}" if multi => return Some("`{**}` may stand once"),
-            "{**}" => multi = true,
-            "{*}" if multi => return Some("`{*}` must not follow `{**}`"),
+            "{*}" | "{**}" if rest => return Some("`{**}` must be the last template"),
+            "{**}" => rest = true,
             "{*}" => {}
-            text if text.contains("{*}") || text.contains("{**}") => {
-                return Some("`{*}` and `{**}` must be whole segments");
+            text if text.contains(['{', '}']) => return Some("invalid path: braces only in `{*}` and `{**}`, which are whole segments"),
+            text if templated && !literal(text) => {
+                return Some("invalid path: beside a template, a segment has no other wildcard and is not empty");
             }
-            text if text.contains(['{', '}', '*']) => return Some("a template must not contain another wildcard"),
             _ => {}
         }
     }
@@ -283,20 +266,18 @@ fn condition(condition: &Condition, action: Action, checks: &mut Checks) {
         if key.is_empty() {
             return checks.error(None, "`key` must not be empty", "name an attribute, such as `request.headers[x-user]`");
         }
-        let named = NAMED_KEYS.iter().any(|known| {
-            key.strip_prefix(known)
-                .is_some_and(|rest| known.ends_with('.') || rest.starts_with('[') && rest.ends_with(']') && rest.len() > 2)
-        });
+        let named = NAMED_KEYS.iter().any(|known| key.starts_with(known))
+            && key.find('[').is_some_and(|open| open > 0 && open + 2 < key.len() && key.ends_with(']'));
         if !named && !PLAIN_KEYS.contains(&key) {
-            let known = PLAIN_KEYS.iter().chain(NAMED_KEYS).copied();
+            let known = PLAIN_KEYS.iter().copied().chain(NAMED_KEYS.iter().map(|key| key.trim_end_matches(['[', '.'])));
             let remedy = match crate::suggest::nearest(key, known) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("use one of {}, request.headers[…], request.auth.claims[…]", PLAIN_KEYS.join(", ")),
             };
             checks.error(shown(key), "unknown attribute", remedy);
-        } else if action == Action::Custom && key.starts_with("request.auth.") {
+        } else if action == Action::Custom && (key.starts_with("request.auth.") || AUTHENTICATED_KEYS.contains(&key)) {
             let rule = format!("{key} is currently not supported with CUSTOM action");
-            checks.error(shown(key), rule, "remove it: CUSTOM is judged before tokens are verified");
+            checks.error(shown(key), rule, "remove it: CUSTOM is judged before callers are authenticated");
         }
     });
     if condition.values.is_empty() && condition.not_values.is_empty() {
@@ -307,7 +288,9 @@ fn condition(condition: &Condition, action: Action, checks: &mut Checks) {
         checks.each(field, list, |checks, value| {
             let valid = match key {
                 "source.ip" | "remote.ip" | "destination.ip" => is_block(value),
-                "destination.port" => value.parse::<u16>().is_ok_and(|port| port > 0),
+                "destination.port" => value.parse::<u16>().is_ok(),
+                "source.serviceAccount" => is_account(value),
+                "source.trustDomain" => is_pattern(value),
                 _ => !value.is_empty(),
             };
             if !valid {

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{
-    duration::Duration,
-    spec::{names, spec},
+use crate::{
+    resource::{
+        duration::Duration,
+        spec::{names, spec},
+    },
+    schema::{nullable, oneof, positive_duration},
 };
 
 /// How an endpoint is picked, and which localities come first.
@@ -70,16 +73,20 @@ pub enum HashTable {
 
 spec! {
     /// The JSON form of `LoadBalancer`.
+    #[schemars(transform = oneof(&["simple", "consistentHash"]))]
     struct LoadBalancerFields {
         simple: Option<SimpleLb>,
         consistent_hash: Option<ConsistentHash>,
         locality_lb_setting: Option<LocalityLbSetting>,
         zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
         warmup: Option<Warmup>,
+        #[schemars(transform = positive_duration())]
         warmup_duration_secs: Option<Duration>,
     }
 
     /// The JSON form of `ConsistentHash`.
+    #[schemars(transform = oneof(&["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"]))]
+    #[schemars(transform = oneof(&["ringHash", "maglev"]))]
     struct ConsistentHashFields {
         http_header_name: Option<String>,
         http_cookie: Option<HttpCookie>,
@@ -124,6 +131,7 @@ spec! {
         /// Labels (`key` or `key=value`) compared in order to sort endpoints into priorities.
         failover_priority: Vec<String>,
         /// true if absent (where outlier detection is set).
+        #[schemars(transform = nullable)]
         enabled: Option<bool>,
     }
 
@@ -142,18 +150,26 @@ spec! {
 
     /// Envoy's zone-aware routing.
     pub struct ZoneAwareLbSetting {
+        #[schemars(transform = nullable)]
         enabled: Option<bool>,
         failover: Vec<Failover>,
         failover_priority: Vec<String>,
+        #[schemars(range(min = 1))]
+        #[schemars(transform = nullable)]
         min_cluster_size: Option<u64>,
     }
 
     /// A gradual start.
     pub struct Warmup {
+        #[schemars(transform = positive_duration())]
         required duration: Duration,
         /// The share at the start, 0 to 100; 10 if absent.
+        #[schemars(range(min = 0, max = 100))]
+        #[schemars(transform = nullable)]
         minimum_percent: Option<f64>,
         /// 1 (linear) if absent.
+        #[schemars(range(min = 0))]
+        #[schemars(transform = nullable)]
         aggression: Option<f64>,
     }
 }
@@ -269,4 +285,9 @@ impl From<ConsistentHash> for ConsistentHashFields {
         }
         fields
     }
+}
+
+crate::resource::spec::schema_of! {
+    LoadBalancer => LoadBalancerFields;
+    ConsistentHash => ConsistentHashFields;
 }

@@ -1,6 +1,6 @@
 //! Rules of `DestinationRule`, and of connection pools wherever they are.
 
-mod balance;
+pub(crate) mod balance;
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     resource::{Object, Visibility},
+    schema::{AGE, Crd},
     validate::{
         Checks, Validate,
         rules::{is_label, shown},
@@ -16,11 +17,14 @@ use crate::{
 };
 
 impl Validate for DestinationRule {
+    const CRD: Option<Crd> = Some(Crd::of::<Self>().short_names(&["dr"]).columns(&[("Host", ".spec.host", "string"), AGE]));
+
     fn validate(object: &Object<Self>, checks: &mut Checks) {
         let spec = &object.spec;
-        checks.host("host", &spec.host, true);
+        let own = object.meta.namespace.as_str();
+        checks.domain("host", &spec.host, true);
         if let Some(policy) = &spec.traffic_policy {
-            checks.field("trafficPolicy", |checks| traffic_policy(policy, checks));
+            checks.field("trafficPolicy", |checks| traffic_policy(policy, own, checks));
         }
         let mut names = BTreeSet::new();
         for (index, subset) in spec.subsets.iter().enumerate() {
@@ -34,13 +38,12 @@ impl Validate for DestinationRule {
                 checks.unique("name", &mut names, subset.name.as_str(), "duplicate subset names");
                 checks.labels("labels", &subset.labels);
                 if let Some(policy) = &subset.traffic_policy {
-                    checks.field("trafficPolicy", |checks| traffic_policy(policy, checks));
+                    checks.field("trafficPolicy", |checks| traffic_policy(policy, own, checks));
                 }
             });
         }
-        checks.export_to(&spec.export_to, &object.meta.namespace);
+        checks.export_to(&spec.export_to, &object.meta.namespace, false);
         if let Some(selector) = &spec.workload_selector {
-            checks.selector("workloadSelector.matchLabels", &selector.match_labels);
             checks.selects_nothing_special("workloadSelector", &selector.match_labels);
             let private =
                 |entry: &Visibility| *entry == Visibility::Private || *entry == Visibility::Namespace(object.meta.namespace.clone());
@@ -54,12 +57,9 @@ impl Validate for DestinationRule {
     }
 }
 
-fn traffic_policy(policy: &TrafficPolicy, checks: &mut Checks) {
+fn traffic_policy(policy: &TrafficPolicy, own: &str, checks: &mut Checks) {
     if *policy == TrafficPolicy::default() {
         checks.error(None, "traffic policy must have at least one field", "set one, or remove trafficPolicy");
-    }
-    if policy.port_level_settings.len() > 4096 {
-        checks.field("portLevelSettings", |checks| checks.error(None, "at most 4096 ports", "remove some"));
     }
     settings(
         &PortTrafficPolicy {
@@ -69,6 +69,7 @@ fn traffic_policy(policy: &TrafficPolicy, checks: &mut Checks) {
             outlier_detection: policy.outlier_detection.clone(),
             tls: policy.tls.clone(),
         },
+        own,
         checks,
     );
     checks.each("portLevelSettings", &policy.port_level_settings, |checks, item| {
@@ -81,7 +82,7 @@ fn traffic_policy(policy: &TrafficPolicy, checks: &mut Checks) {
         if (PortTrafficPolicy { port: item.port.clone(), ..PortTrafficPolicy::default() }) == *item {
             checks.error(None, "port traffic policy must have at least one field", "set one, or remove the port");
         }
-        settings(item, checks);
+        settings(item, own, checks);
     });
     if let Some(tunnel) = &policy.tunnel {
         if policy.proxy_protocol.is_some() {
@@ -100,14 +101,13 @@ fn traffic_policy(policy: &TrafficPolicy, checks: &mut Checks) {
     }
     if let Some(budget) = &policy.retry_budget {
         checks.field("retryBudget", |checks| {
-            checks.percent("percent", budget.percent);
             checks.duration("budgetInterval", budget.budget_interval);
         });
     }
 }
 
 /// What a policy and a port's policy have in common.
-fn settings(policy: &PortTrafficPolicy, checks: &mut Checks) {
+fn settings(policy: &PortTrafficPolicy, own: &str, checks: &mut Checks) {
     if let Some(pool) = &policy.connection_pool {
         checks.field("connectionPool", |checks| connection_pool(pool, checks));
     }
@@ -119,7 +119,7 @@ fn settings(policy: &PortTrafficPolicy, checks: &mut Checks) {
         checks.field("loadBalancer", |checks| balance::load_balancer(balancer, has_outlier_detection, checks));
     }
     if let Some(tls) = &policy.tls {
-        checks.field("tls", |checks| client_tls(tls, checks));
+        checks.field("tls", |checks| client_tls(tls, own, checks));
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn connection_pool(pool: &ConnectionPool, checks: &mut Checks) {
             checks.duration("connectTimeout", tcp.connect_timeout);
             checks.duration("maxConnectionDuration", tcp.max_connection_duration);
             // 0s turns it off.
-            checks.duration("idleTimeout", tcp.idle_timeout.filter(|timeout| !timeout.get().is_zero()));
+            checks.duration("idleTimeout", tcp.idle_timeout.filter(|timeout| timeout.get().as_millis() != 0));
             if let Some(keepalive) = &tcp.tcp_keepalive {
                 checks.duration("tcpKeepalive.time", keepalive.time);
                 checks.duration("tcpKeepalive.interval", keepalive.interval);
@@ -167,7 +167,7 @@ pub(crate) fn connection_pool(pool: &ConnectionPool, checks: &mut Checks) {
     });
 }
 
-fn outlier_detection(outlier: &OutlierDetection, checks: &mut Checks) {
+pub(crate) fn outlier_detection(outlier: &OutlierDetection, checks: &mut Checks) {
     checks.duration("interval", outlier.interval);
     checks.duration("baseEjectionTime", outlier.base_ejection_time);
     checks.percent("maxEjectionPercent", Some(f64::from(outlier.max_ejection_percent)));
@@ -185,14 +185,9 @@ fn outlier_detection(outlier: &OutlierDetection, checks: &mut Checks) {
             checks.error(None, rule, "set splitExternalLocalOriginErrors: true");
         });
     }
-    checks.each("outlierDetectionHttpErrorCodes", &outlier.outlier_detection_http_error_codes, |checks, code| {
-        if !(100..=599).contains(code) {
-            checks.error(shown(code), "not a status code from 100 to 599", "use 500 to 599, or 429");
-        }
-    });
 }
 
-fn client_tls(tls: &ClientTls, checks: &mut Checks) {
+pub(crate) fn client_tls(tls: &ClientTls, own: &str, checks: &mut Checks) {
     let files = [
         ("clientCertificate", &tls.client_certificate),
         ("privateKey", &tls.private_key),
@@ -200,10 +195,20 @@ fn client_tls(tls: &ClientTls, checks: &mut Checks) {
         ("caCrl", &tls.ca_crl),
     ];
     let external = matches!(tls.mode, ClientTlsMode::Simple | ClientTlsMode::Mutual);
-    if external && tls.insecure_skip_verify == Some(true) && (!tls.ca_certificates.is_empty() || !tls.subject_alt_names.is_empty()) {
+    // A MUTUAL credential is needed for the client's own certificate.
+    let authority = !tls.ca_certificates.is_empty() || tls.mode == ClientTlsMode::Simple && !tls.credential_name.is_empty();
+    if external && tls.insecure_skip_verify == Some(true) && (authority || !tls.subject_alt_names.is_empty()) {
         checks.field("insecureSkipVerify", |checks| {
-            let rule = "cannot specify CaCertificates or SubjectAltNames when InsecureSkipVerify is set true";
+            let rule = "cannot specify CaCertificates, CredentialName (SIMPLE) or SubjectAltNames when InsecureSkipVerify is set true";
             checks.error(shown(true), rule, "verify, or remove what would be verified against");
+        });
+    }
+    if let Some((namespace, _)) = tls.credential_name.strip_prefix("configmap://").and_then(|name| name.split_once('/'))
+        && namespace != own
+    {
+        checks.field("credentialName", |checks| {
+            let rule = "invalid configmap:// credentialName: it must be in the rule's own namespace";
+            checks.error(shown(&tls.credential_name), rule, "write configmap://name");
         });
     }
     if external && !tls.credential_name.is_empty() {

@@ -2,21 +2,52 @@
 
 use std::collections::BTreeSet;
 
-use super::{Gateway, Server, ServerTls, ServerTlsMode};
+use super::{Gateway, Server, ServerTls, ServerTlsMode, TlsVersion};
 use crate::{
     resource::{Object, Protocol},
+    schema::Crd,
     validate::{
         Checks, Validate,
         rules::{is_label, shown},
     },
 };
 
+/// The cipher suites of TLS 1.2 and below that Envoy can offer, by BoringSSL's names.
+const CIPHER_SUITES: [&str; 15] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
+];
+
 impl Validate for Gateway {
+    const CRD: Option<Crd> = Some(Crd::of::<Self>().short_names(&["gw"]));
+
     fn validate(object: &Object<Self>, checks: &mut Checks) {
         let spec = &object.spec;
         if spec.servers.is_empty() {
             checks.field("servers", |checks| {
                 checks.error(None, "gateway must have at least one server", "add a server");
+            });
+        }
+        if !is_label(&object.meta.name) {
+            checks.metadata("name", |checks| {
+                checks.error(
+                    shown(&object.meta.name),
+                    "invalid gateway name",
+                    "use letters, digits and inner dashes, at most 63: VirtualServices name it",
+                );
             });
         }
         checks.labels("selector", &spec.selector);
@@ -43,29 +74,32 @@ fn server(server: &Server, checks: &mut Checks) {
             checks.error(None, "server must have TLS settings for HTTPS/TLS protocols", "add tls");
         }),
         Some(tls) => {
-            let plain_redirect = protocol == Protocol::Http && *tls == (ServerTls { https_redirect: true, ..ServerTls::default() });
-            if protocol == Protocol::Http && !plain_redirect {
+            if protocol.is_http() && !unused(tls) {
                 checks.field("tls", |checks| {
                     let rule = "server cannot have TLS settings for plain text HTTP ports";
                     checks.error(None, rule, "keep only httpsRedirect, or use protocol HTTPS");
                 });
-            } else if !protocol.is_tls() && protocol != Protocol::Http {
+            } else if !protocol.is_tls() && !protocol.is_http() {
                 checks.field("tls", |checks| {
                     let rule = "server cannot have TLS settings for non HTTPS/TLS ports";
                     checks.error(shown(protocol), rule, "use protocol HTTPS or TLS");
                 });
             }
-            if tls.https_redirect && protocol != Protocol::Http {
+            if tls.https_redirect && !protocol.is_http() {
                 checks.field("tls.httpsRedirect", |checks| {
                     checks.warning(None, "tls.httpsRedirect should only be used with http servers", "remove it");
                 });
             }
-            if protocol.is_tls() {
-                checks.field("tls", |checks| server_tls(tls, checks));
-            }
+            checks.field("tls", |checks| server_tls(tls, checks));
         }
         None => {}
     }
+}
+
+/// Whether settings ask for no TLS: a server that speaks HTTP may have them for its redirect.
+fn unused(tls: &ServerTls) -> bool {
+    matches!(tls.mode, ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough)
+        && [&tls.ca_certificates, &tls.private_key, &tls.server_certificate].iter().all(|file| file.is_empty())
 }
 
 fn port(server: &Server, checks: &mut Checks) {
@@ -92,7 +126,9 @@ fn port(server: &Server, checks: &mut Checks) {
             });
         }
     });
-    if !server.bind.is_empty() && !unix && server.bind.parse::<std::net::IpAddr>().is_err() {
+    if let Some(path) = server.bind.strip_prefix("unix://") {
+        checks.field("bind", |checks| checks.socket(path));
+    } else if !server.bind.is_empty() && server.bind.parse::<std::net::IpAddr>().is_err() {
         checks.field("bind", |checks| {
             checks.error(shown(&server.bind), "not an IP address or unix:///path", "leave it out to listen everywhere");
         });
@@ -106,14 +142,9 @@ fn host(host: &str, checks: &mut Checks) {
         && !matches!(namespace, "*" | ".")
         && !is_label(namespace)
     {
-        checks.error(shown(host), "not a namespace before `/`", "write `*`, `.` or the name of a namespace");
+        checks.error(shown(host), "invalid namespace before `/`", "write `*`, `.` or the name of a namespace");
     }
-    if name != "*" {
-        checks.whole_label_host(name);
-        if !name.contains(['.', ':']) {
-            checks.error(shown(host), "short names (non FQDN) are not allowed", "write the whole DNS name");
-        }
-    }
+    checks.whole_host(name, true);
 }
 
 /// How a server's TLS may be set.
@@ -121,31 +152,54 @@ pub(crate) fn server_tls(tls: &ServerTls, checks: &mut Checks) {
     use ServerTlsMode::{AutoPassthrough, IstioMutual, Mutual, OptionalMutual, Passthrough, Simple};
     let files = !tls.server_certificate.is_empty() && !tls.private_key.is_empty();
     let sources = [!tls.credential_name.is_empty(), !tls.credential_names.is_empty(), files, !tls.tls_certificates.is_empty()];
-    if sources.iter().filter(|set| **set).count() > 1 {
-        let rule = "only one of credential_name, credential_names, server_certificate/private_key, tls_certificates should be specified: \
-                    only one of credentialNames or tlsCertificates can be set";
+    // The schema says it of credentialNames.
+    let said = sources[1] && (sources[0] || sources[3]);
+    if !said && sources.iter().filter(|set| **set).count() > 1 {
+        let rule =
+            "only one of credentialName, credentialNames, serverCertificate with privateKey, and tlsCertificates should be specified";
         checks.error(None, rule, "keep one source of certificates");
     }
-    for (field, count) in [("credentialNames", tls.credential_names.len()), ("tlsCertificates", tls.tls_certificates.len())] {
-        if count > 2 {
-            checks.field(field, |checks| checks.error(shown(count), "at most 2: one RSA, one ECDSA", "remove the others"));
-        }
-    }
-    if tls.max_protocol_version != super::TlsVersion::Auto && tls.min_protocol_version > tls.max_protocol_version {
-        checks.field("minProtocolVersion", |checks| {
-            checks.error(shown(tls.min_protocol_version), "above maxProtocolVersion", "lower it, or raise the other");
-        });
-    }
+    versions_and_ciphers(tls, checks);
     match tls.mode {
         IstioMutual => istio_mutual(tls, checks),
         Passthrough | AutoPassthrough => {
-            if sources.contains(&true) || !tls.ca_certificates.is_empty() {
+            let files = [&tls.server_certificate, &tls.private_key, &tls.ca_certificates, &tls.ca_crl];
+            if sources.contains(&true) || files.iter().any(|file| !file.is_empty()) {
                 let rule = format!("{} mode does not use certificates, they will be ignored", tls.mode);
                 checks.warning(None, rule, "remove them, or use mode SIMPLE");
             }
         }
         Simple | Mutual | OptionalMutual => terminating(tls, checks),
     }
+}
+
+/// What cannot be offered is left out by the proxy: worth a word, and no more.
+fn versions_and_ciphers(tls: &ServerTls, checks: &mut Checks) {
+    if tls.max_protocol_version != TlsVersion::Auto && tls.min_protocol_version > tls.max_protocol_version {
+        checks.field("minProtocolVersion", |checks| {
+            checks.error(shown(tls.min_protocol_version), "above maxProtocolVersion", "lower it, or raise the other");
+        });
+    }
+    if matches!(tls.min_protocol_version, TlsVersion::V1_0 | TlsVersion::V1_1) && tls.cipher_suites.is_empty() {
+        checks.field("minProtocolVersion", |checks| {
+            let rule = "a TLS version below TLSV1_2 needs cipher suites of its own: those offered by default are for TLSV1_2 and above";
+            checks.warning(shown(tls.min_protocol_version), rule, "set cipherSuites, or TLSV1_2");
+        });
+    }
+    let mut seen = BTreeSet::new();
+    checks.each("cipherSuites", &tls.cipher_suites, |checks, suite| {
+        // A group of suites (`ALL`), or one that is added or taken away.
+        let one = suite.starts_with(|c: char| c.is_alphanumeric()) && suite != "ALL";
+        if one && !CIPHER_SUITES.contains(&suite.as_str()) {
+            checks.warning(
+                shown(suite),
+                "an unknown cipher suite is ignored",
+                "use a name of BoringSSL, such as ECDHE-RSA-AES128-GCM-SHA256",
+            );
+        } else if !seen.insert(suite.clone()) {
+            checks.warning(shown(suite), format!("a duplicate cipher suite is ignored: {suite}"), "remove it");
+        }
+    });
 }
 
 fn istio_mutual(tls: &ServerTls, checks: &mut Checks) {
@@ -168,20 +222,12 @@ fn istio_mutual(tls: &ServerTls, checks: &mut Checks) {
 
 fn terminating(tls: &ServerTls, checks: &mut Checks) {
     let mode = tls.mode;
-    let secret = !tls.credential_name.is_empty() || !tls.credential_names.is_empty();
-    if !tls.ca_crl.is_empty() && mode == ServerTlsMode::Simple {
-        let rule = "CRL is not supported with SIMPLE TLS";
-        if secret {
-            checks.field("caCrl", |checks| checks.warning(None, rule, "remove it, or use MUTUAL"));
-        } else {
-            checks.field("caCrl", |checks| checks.error(None, rule, "remove it, or use MUTUAL"));
-        }
-    } else if !tls.ca_crl.is_empty() && secret {
-        let rule = "CRL is not supported with credentialName. CRL has to be specified in the credential";
-        checks.field("caCrl", |checks| checks.error(None, rule, "put the CRL into the Secret"));
-    }
-    if secret {
+    // The credential brings all that it needs.
+    if !tls.credential_name.is_empty() || !tls.credential_names.is_empty() {
         return;
+    }
+    if !tls.ca_crl.is_empty() && mode == ServerTlsMode::Simple {
+        checks.field("caCrl", |checks| checks.error(None, "CRL is not supported with SIMPLE TLS", "remove it, or use MUTUAL"));
     }
     let verifies = matches!(mode, ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual);
     if !tls.tls_certificates.is_empty() {

@@ -1,27 +1,18 @@
-//! Rules of `PeerAuthentication`.
+//! Rules of `PeerAuthentication`, beside those that its schema has.
 
 use super::PeerAuthentication;
 use crate::{
     resource::Object,
+    schema::{AGE, Crd},
     validate::{Checks, Validate},
 };
 
 impl Validate for PeerAuthentication {
+    const CRD: Option<Crd> = Some(Crd::of::<Self>().short_names(&["pa"]).columns(&[("Mode", ".spec.mtls.mode", "string"), AGE]));
+
     fn validate(object: &Object<Self>, checks: &mut Checks) {
-        let spec = &object.spec;
-        if let Some(selector) = &spec.selector {
-            checks.selector("selector.matchLabels", &selector.match_labels);
+        if let Some(selector) = &object.spec.selector {
             checks.selects_nothing_special("selector", &selector.match_labels);
-        }
-        let selects = spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty());
-        if !spec.port_level_mtls.is_empty() && !selects {
-            checks.field("portLevelMtls", |checks| {
-                let remedy = "add selector.matchLabels: ports belong to workloads";
-                checks.error(None, "portLevelMtls requires selector", remedy);
-            });
-        }
-        for port in spec.port_level_mtls.keys() {
-            checks.port(&format!("portLevelMtls.{port}"), *port);
         }
     }
 }

@@ -1,47 +1,69 @@
 //! Rules of `ServiceEntry`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use mesh_proto::id::Hostname;
-
-use super::{Resolution, ServiceEntry};
+use super::{Location, Resolution, ServiceEntry};
 use crate::{
     resource::{Object, Protocol, workload_entry},
+    schema::{AGE, Crd},
     validate::{
         Checks, Validate,
-        rules::{is_block, is_label, shown},
+        rules::{domain_problem, is_block, is_label, shown},
     },
 };
 
 impl Validate for ServiceEntry {
+    const CRD: Option<Crd> = Some(
+        Crd::of::<Self>()
+            .short_names(&["se"])
+            .columns(&[
+                ("Hosts", ".spec.hosts", "string"),
+                ("Location", ".spec.location", "string"),
+                ("Resolution", ".spec.resolution", "string"),
+                AGE,
+            ])
+            .requires_spec(),
+    );
+
     fn validate(object: &Object<Self>, checks: &mut Checks) {
         let spec = &object.spec;
         hosts(spec, checks);
         addresses(spec, checks);
-        ports(spec, checks);
+        ports(object, checks);
+        resolution(object, checks);
         endpoints(spec, checks);
         if let Some(selector) = &spec.workload_selector {
             checks.selector("workloadSelector.labels", &selector.labels);
             checks.selects_nothing_special("workloadSelector", &selector.labels);
+            if spec.resolution == Resolution::None && !selector.labels.contains_key("") {
+                checks.field("workloadSelector", |checks| {
+                    let rule = "workloadSelector should not be set when resolution mode is NONE";
+                    checks.warning(None, rule, "set resolution: STATIC, or nobody is sent to the selected workloads");
+                });
+            }
         }
-        checks.export_to(&spec.export_to, &object.meta.namespace);
+        checks.export_to(&spec.export_to, &object.meta.namespace, true);
     }
 }
 
 fn hosts(spec: &ServiceEntry, checks: &mut Checks) {
-    if spec.hosts.is_empty() || spec.hosts.len() > 256 {
-        checks.field("hosts", |checks| {
-            checks.error(shown(spec.hosts.len()), "service entry must have at least one host, and at most 256", "list the hosts");
-        });
-    }
     for (index, host) in spec.hosts.iter().enumerate() {
-        if host == "*" {
-            checks.field(&format!("hosts[{index}]"), |checks| {
-                checks.error(shown(host), "hostname cannot be wildcard", "name a domain, such as `*.example.com`");
+        let field = format!("hosts[{index}]");
+        checks.domain(&field, host, true);
+        let partial = host.starts_with('*') && !host.starts_with("*.") && host != "*";
+        if partial && spec.resolution != Resolution::DynamicDns {
+            checks.field(&field, |checks| {
+                checks.warning(shown(host), "partial wildcard not allowed", "write `*.domain`, or set resolution: DYNAMIC_DNS");
             });
-        } else {
-            checks.host(&format!("hosts[{index}]"), host, true);
         }
+    }
+    // Without a name in the request nothing tells the hosts apart; with NONE the address does.
+    let nameless = |protocol: Option<Protocol>| !protocol.is_some_and(|protocol| protocol.is_http() || protocol.is_tls());
+    if spec.hosts.len() > 1 && spec.resolution != Resolution::None && spec.ports.iter().any(|port| nameless(port.protocol)) {
+        checks.field("hosts", |checks| {
+            let rule = "multiple hosts provided with non-HTTP, non-TLS ports";
+            checks.error(shown(spec.hosts.len()), rule, "make an entry for each host, or declare the ports' protocol");
+        });
     }
 }
 
@@ -50,30 +72,21 @@ fn addresses(spec: &ServiceEntry, checks: &mut Checks) {
         checks.field(&format!("addresses[{index}]"), |checks| {
             if !is_block(address) {
                 checks.error(shown(address), "not an IP address or CIDR block", "write 10.0.0.1 or 10.0.0.0/16");
-            } else if address.contains('/') && !matches!(spec.resolution, Resolution::None | Resolution::Static) {
-                let rule = "CIDR addresses are allowed only for NONE/STATIC resolution types";
-                checks.error(shown(address), rule, "write single addresses, or change the resolution");
             }
         });
     }
 }
 
-fn ports(spec: &ServiceEntry, checks: &mut Checks) {
-    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+fn ports(object: &Object<ServiceEntry>, checks: &mut Checks) {
+    let spec = &object.spec;
     for (index, port) in spec.ports.iter().enumerate() {
         checks.field(&format!("ports[{index}]"), |checks| {
-            checks.port("number", port.number);
-            if let Some(target) = port.target_port {
-                checks.port("targetPort", target);
-            }
             if !is_label(&port.name) {
                 let remedy = "use letters, digits and inner dashes, at most 63";
                 checks.field("name", |checks| checks.error(shown(&port.name), "invalid port name", remedy));
             }
-            checks.unique("name", &mut names, port.name.as_str(), "Duplicate value: port name already defined");
-            checks.unique("number", &mut numbers, port.number, "port number cannot be duplicated");
-            let bytes = port.protocol.is_none_or(Protocol::is_tcp);
-            if bytes && spec.addresses.is_empty() && spec.resolution != Resolution::DynamicDns {
+            let bytes = port.protocol.is_none_or(|protocol| protocol == Protocol::Tcp);
+            if bytes && spec.addresses.is_empty() && !allocates(object) {
                 let rule = "addresses are required for ports serving TCP (or unset) protocol";
                 checks.warning(None, rule, "without one, the port catches traffic to every address");
             }
@@ -81,57 +94,17 @@ fn ports(spec: &ServiceEntry, checks: &mut Checks) {
     }
 }
 
+/// Whether the service can be given an address of its own.
+fn allocates(object: &Object<ServiceEntry>) -> bool {
+    object.spec.resolution != Resolution::None
+        && !object.meta.labels.get("networking.istio.io/enable-autoallocate-ip").is_some_and(|value| value.eq_ignore_ascii_case("false"))
+}
+
 fn endpoints(spec: &ServiceEntry, checks: &mut Checks) {
-    let count = spec.endpoints.len();
-    let rule = |checks: &mut Checks, rule: &str, remedy: &str| {
-        checks.field("endpoints", |checks| checks.error(shown(count), rule, remedy));
-    };
-    if count > 0 && spec.workload_selector.is_some() {
-        rule(checks, "only one of WorkloadSelector or Endpoints can be set", "keep one");
-    }
-    if count > 4096 {
-        rule(checks, "at most 4096 endpoints", "split the entry, or select workloads");
-    }
-    match spec.resolution {
-        Resolution::None if count > 0 => rule(checks, "NONE mode cannot set endpoints", "set resolution: STATIC"),
-        Resolution::DnsRoundRobin if count > 1 => {
-            rule(checks, "DNS_ROUND_ROBIN mode cannot have multiple endpoints", "keep one, or set resolution: DNS");
-        }
-        Resolution::DynamicDns => dynamic_dns(spec, checks),
-        Resolution::Dns | Resolution::DnsRoundRobin if count == 0 && spec.workload_selector.is_none() => {
-            for (index, host) in spec.hosts.iter().enumerate() {
-                if host.parse::<Hostname>().is_ok_and(|host| host.is_wildcard()) {
-                    checks.field(&format!("hosts[{index}]"), |checks| {
-                        let rule = format!("hosts must be FQDN if no endpoints are provided for resolution mode {}", spec.resolution);
-                        checks.error(shown(host), rule, "add endpoints, or name hosts without wildcards");
-                    });
-                }
-            }
-        }
-        Resolution::None | Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin => {}
-    }
     let ports: BTreeSet<&str> = spec.ports.iter().map(|port| port.name.as_str()).collect();
     checks.each("endpoints", &spec.endpoints, |checks, endpoint| {
         workload_entry::validate::endpoint(endpoint, checks);
-        if endpoint.address.starts_with("unix://") && spec.ports.len() != 1 {
-            checks.error(shown(&endpoint.address), "exactly 1 service port required for unix endpoints", "keep one port");
-        }
-        if endpoint.address.starts_with("unix://") && matches!(spec.resolution, Resolution::Dns | Resolution::DnsRoundRobin) {
-            checks.field("address", |checks| {
-                let rule = "endpoint address is not a valid FQDN or an IP address, as resolution DNS needs";
-                checks.error(shown(&endpoint.address), rule, "set resolution: STATIC");
-            });
-        }
-        if spec.resolution == Resolution::Static
-            && !endpoint.address.is_empty()
-            && !endpoint.address.starts_with("unix://")
-            && endpoint.address.parse::<std::net::IpAddr>().is_err()
-        {
-            checks.field("address", |checks| {
-                let rule = "endpoint address is not a valid IP address, as resolution STATIC needs";
-                checks.error(shown(&endpoint.address), rule, "write an IP address, or set resolution: DNS");
-            });
-        }
+        address(&endpoint.address, spec, checks);
         for name in endpoint.ports.keys().filter(|name| !ports.contains(name.as_str())) {
             checks.field("ports", |checks| {
                 let rule = format!("endpoint port {name} is not defined by the service entry");
@@ -141,24 +114,85 @@ fn endpoints(spec: &ServiceEntry, checks: &mut Checks) {
     });
 }
 
-fn dynamic_dns(spec: &ServiceEntry, checks: &mut Checks) {
-    if !spec.endpoints.is_empty() || !spec.addresses.is_empty() {
-        checks.field("resolution", |checks| {
-            checks.error(shown(spec.resolution), "DYNAMIC_DNS mode cannot set addresses or endpoints", "remove them");
+/// What an endpoint's address may be depends on how it is resolved.
+fn address(address: &str, spec: &ServiceEntry, checks: &mut Checks) {
+    let unix = address.starts_with("unix://");
+    let is_address = address.parse::<IpAddr>().is_ok();
+    checks.field("address", |checks| match spec.resolution {
+        Resolution::Static if unix && spec.ports.len() != 1 => {
+            checks.error(shown(address), "exactly 1 service port required for unix endpoints", "keep one port");
+        }
+        Resolution::Static if !unix && !is_address && !address.is_empty() => {
+            let rule = "endpoint address is not a valid IP address, as resolution STATIC needs";
+            checks.error(shown(address), rule, "write an IP address, or set resolution: DNS");
+        }
+        Resolution::Dns | Resolution::DnsRoundRobin if !is_address && (unix || address.is_empty()) => {
+            let rule = "endpoint address is not a valid FQDN or an IP address, as resolution DNS needs";
+            checks.error(shown(address), rule, "name the endpoint, or set resolution: STATIC");
+        }
+        _ => {}
+    });
+}
+
+fn resolution(object: &Object<ServiceEntry>, checks: &mut Checks) {
+    let spec = &object.spec;
+    if spec.resolution == Resolution::DynamicDns {
+        dynamic_dns(object, checks);
+    }
+    if !matches!(spec.resolution, Resolution::Dns | Resolution::DnsRoundRobin) {
+        return;
+    }
+    if let Some(index) = spec.hosts.iter().position(|host| spec.endpoints.is_empty() && domain_problem(host, false).is_some()) {
+        checks.field(&format!("hosts[{index}]"), |checks| {
+            let rule = format!("hosts must be FQDN if no endpoints are provided for resolution mode {}", spec.resolution);
+            checks.error(shown(&spec.hosts[index]), rule, "add endpoints, or name hosts without wildcards");
         });
     }
+    // Traffic to the address has no name that says which host is meant.
+    let bytes = |protocol: Option<Protocol>| protocol.is_some_and(|protocol| protocol.is_tcp() || protocol.is_tls());
+    if spec.hosts.len() > 1 && !spec.addresses.is_empty() && spec.ports.iter().any(|port| bytes(port.protocol)) {
+        checks.field("hosts", |checks| {
+            let rule = "service entry can not have more than one host specified simultaneously with address and tcp port";
+            checks.warning(shown(spec.hosts.len()), rule, "make an entry for each host, with an address of its own");
+        });
+    }
+}
+
+fn dynamic_dns(object: &Object<ServiceEntry>, checks: &mut Checks) {
+    let spec = &object.spec;
+    for (field, empty) in [("endpoints", spec.endpoints.is_empty()), ("addresses", spec.addresses.is_empty())] {
+        if !empty {
+            checks.field(field, |checks| {
+                checks.error(
+                    None,
+                    format!("{field} cannot be set for resolution type DYNAMIC_DNS"),
+                    "remove them: the request names the host",
+                );
+            });
+        }
+    }
     for (index, host) in spec.hosts.iter().enumerate() {
-        if !host.starts_with("*") {
+        if !host.starts_with('*') {
             checks.field(&format!("hosts[{index}]"), |checks| {
-                checks.error(shown(host), "DYNAMIC_DNS mode needs wildcard hosts", "write `*.domain`, or set resolution: DNS");
+                let rule = "host must be wildcarded for resolution mode DYNAMIC_DNS";
+                checks.error(shown(host), rule, "write `*.domain`, or set resolution: DNS");
             });
         }
     }
     for (index, port) in spec.ports.iter().enumerate() {
-        if !port.protocol.is_some_and(|protocol| protocol.is_http() || protocol.is_tls()) {
+        if !matches!(port.protocol, Some(Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls)) {
             checks.field(&format!("ports[{index}].protocol"), |checks| {
-                checks.error(None, "DYNAMIC_DNS mode needs HTTP, HTTPS, HTTP2, GRPC or TLS", "declare the protocol");
+                let rule = "only HTTP, TLS, GRPC, and HTTP2 protocols are supported for resolution type DYNAMIC_DNS";
+                checks.error(port.protocol.and_then(shown), rule, "declare one of them");
             });
         }
+    }
+    let waypoint =
+        object.meta.labels.get("istio.io/use-waypoint").is_some_and(|name| !name.is_empty() && !name.eq_ignore_ascii_case("none"));
+    if spec.location == Location::MeshInternal && waypoint {
+        checks.field("location", |checks| {
+            let rule = "location MESH_INTERNAL with resolution type DYNAMIC_DNS is not supported when using waypoints";
+            checks.error(shown(spec.location), rule, "set location: MESH_EXTERNAL");
+        });
     }
 }

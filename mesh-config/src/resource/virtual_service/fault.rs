@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{duration::Duration, spec::spec};
+use crate::{
+    resource::{duration::Duration, spec::spec},
+    schema::{oneof, positive_duration},
+};
 
 spec! {
     /// A delay, an abort, or first the one and then the other.
@@ -17,10 +20,13 @@ spec! {
     }
 
     /// Hold a share of the requests back.
+    #[schemars(transform = oneof(&["fixedDelay", "exponentialDelay"]))]
     pub struct FaultDelay {
         /// The delay.
+        #[schemars(transform = positive_duration())]
         fixed_delay: Option<Duration>,
         /// Not implemented by Istio; refused.
+        #[schemars(transform = positive_duration())]
         exponential_delay: Option<Duration>,
         /// Absent: all.
         percentage: Option<Percent>,
@@ -29,7 +35,9 @@ spec! {
     }
 
     /// The JSON form of `FaultAbort`.
+    #[schemars(transform = oneof(&["httpStatus", "grpcStatus", "http2Error"]))]
     struct AbortFields {
+        #[schemars(with = "Option<i32>")]
         http_status: Option<u32>,
         grpc_status: Option<String>,
         http2_error: Option<String>,
@@ -105,4 +113,8 @@ impl FaultAbort {
     pub fn share(&self) -> f64 {
         self.percentage.as_ref().map_or(100.0, |percent| percent.value)
     }
+}
+
+crate::resource::spec::schema_of! {
+    FaultAbort => AbortFields;
 }

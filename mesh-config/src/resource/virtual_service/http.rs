@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Destination, DirectResponse, FaultInjection, HttpMatch, Percent, Redirect, Rewrite};
-use crate::resource::{
-    duration::Duration,
-    selector::Labels,
-    spec::{names, spec},
-    string_match::StringMatch,
+use crate::{
+    resource::{
+        duration::Duration,
+        selector::Labels,
+        spec::{names, spec},
+        string_match::StringMatch,
+    },
+    schema::{alias, nullable, positive_duration},
 };
 
 /// One HTTP route.
@@ -30,6 +33,10 @@ pub struct HttpRoute {
     pub fault: Option<FaultInjection>,
     /// Where copies go, and the share; `mirror` and `mirrors` in one list.
     pub mirrors: Vec<HttpMirror>,
+    /// `mirrorPercent` as it was written; already part of `mirrors`. Deprecated.
+    pub mirror_percent: Option<u32>,
+    /// `mirrorPercentage` as it was written; already part of `mirrors`.
+    pub mirror_percentage: Option<Percent>,
     /// Cross-origin rules.
     pub cors_policy: Option<CorsPolicy>,
     /// Header changes.
@@ -51,6 +58,7 @@ pub enum HttpAction {
 
 spec! {
     /// The JSON form of `HttpRoute`.
+    #[schemars(transform = alias("mirrorPercent", "mirror_percent"))]
     struct HttpRouteFields {
         name: String,
         r#match: Vec<HttpMatch>,
@@ -59,12 +67,14 @@ spec! {
         direct_response: Option<DirectResponse>,
         delegate: Option<Delegate>,
         rewrite: Option<Rewrite>,
+        #[schemars(transform = positive_duration())]
         timeout: Option<Duration>,
         retries: Option<HttpRetry>,
         fault: Option<FaultInjection>,
         mirror: Option<Destination>,
         mirrors: Vec<HttpMirror>,
         #[serde(alias = "mirror_percent")]
+        #[schemars(transform = nullable)]
         mirror_percent: Option<u32>,
         mirror_percentage: Option<Percent>,
         cors_policy: Option<CorsPolicy>,
@@ -98,13 +108,17 @@ spec! {
         /// Tries beside the first; 0 turns retries off.
         attempts: i32,
         /// Absent: the route's timeout.
+        #[schemars(transform = positive_duration())]
         per_try_timeout: Option<Duration>,
         /// Envoy's conditions and status codes, comma-separated; empty: Istio's default.
         retry_on: String,
+        #[schemars(transform = nullable)]
         retry_remote_localities: Option<bool>,
         /// true if absent.
+        #[schemars(transform = nullable)]
         retry_ignore_previous_hosts: Option<bool>,
         /// The base of the exponential back-off; 25 ms if absent.
+        #[schemars(transform = positive_duration())]
         backoff: Option<Duration>,
     }
 
@@ -116,7 +130,9 @@ spec! {
         allow_methods: Vec<String>,
         allow_headers: Vec<String>,
         expose_headers: Vec<String>,
+        #[schemars(transform = positive_duration())]
         max_age: Option<Duration>,
+        #[schemars(transform = nullable)]
         allow_credentials: Option<bool>,
         unmatched_preflights: UnmatchedPreflights,
     }
@@ -162,7 +178,7 @@ impl TryFrom<HttpRouteFields> for HttpRoute {
     type Error = InvalidHttpRoute;
 
     fn try_from(fields: HttpRouteFields) -> Result<Self, InvalidHttpRoute> {
-        let percentage = fields.mirror_percentage.or(fields.mirror_percent.map(|percent| Percent { value: f64::from(percent) }));
+        let percentage = fields.mirror_percentage.clone().or(fields.mirror_percent.map(|percent| Percent { value: f64::from(percent) }));
         let mirrors = match (fields.mirror, percentage) {
             (Some(_), _) if !fields.mirrors.is_empty() => return Err(InvalidHttpRoute::TwoMirrors),
             (Some(destination), percentage) => vec![HttpMirror { destination, percentage }],
@@ -190,6 +206,8 @@ impl TryFrom<HttpRouteFields> for HttpRoute {
             retries: fields.retries,
             fault: fields.fault,
             mirrors,
+            mirror_percent: fields.mirror_percent,
+            mirror_percentage: fields.mirror_percentage,
             cors_policy: fields.cors_policy,
             headers: fields.headers,
         })
@@ -206,6 +224,8 @@ impl From<HttpRoute> for HttpRouteFields {
             retries: route.retries,
             fault: route.fault,
             mirrors: route.mirrors,
+            mirror_percent: route.mirror_percent,
+            mirror_percentage: route.mirror_percentage,
             cors_policy: route.cors_policy,
             headers: route.headers,
             ..Self::default()
@@ -218,4 +238,8 @@ impl From<HttpRoute> for HttpRouteFields {
         }
         fields
     }
+}
+
+crate::resource::spec::schema_of! {
+    HttpRoute => HttpRouteFields;
 }

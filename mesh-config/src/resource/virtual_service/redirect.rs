@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::spec::{names, spec};
+use crate::{
+    resource::spec::{names, spec},
+    schema::{base64, oneof},
+};
 
 /// Send the client elsewhere. What is absent stays as it was requested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +75,7 @@ spec! {
     }
 
     /// The JSON form of `Redirect`.
+    #[schemars(transform = oneof(&["port", "derivePort"]))]
     struct RedirectFields {
         uri: String,
         prefix_rewrite: String,
@@ -102,13 +106,14 @@ names! {
 }
 
 /// The body of a direct response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum HttpBody {
     /// UTF-8.
     String(String),
     /// Base64.
     #[serde(with = "base64_text")]
+    #[schemars(schema_with = "base64")]
     Bytes(Vec<u8>),
 }
 
@@ -209,4 +214,9 @@ mod base64_text {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(|error| D::Error::custom(format!("not base64: {error}")))
     }
+}
+
+crate::resource::spec::schema_of! {
+    Redirect => RedirectFields;
+    Rewrite => RewriteFields;
 }

@@ -4,6 +4,15 @@
 
 use super::*;
 
+fn read(folders: &[PathBuf]) -> (Vec<File>, Vec<Unreadable>) {
+    drained(super::read(folders))
+}
+
+fn drained(mut reading: Reading) -> (Vec<File>, Vec<Unreadable>) {
+    let files = reading.by_ref().collect();
+    (files, reading.unreadable())
+}
+
 fn names(files: &[File]) -> Vec<String> {
     files.iter().map(|file| file.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
@@ -47,8 +56,19 @@ fn with_too_many_files_neither_this_folder_nor_the_next_passes_for_read() {
         }
     }
     let paths: Vec<PathBuf> = folders.iter().map(|folder| folder.path().to_owned()).collect();
-    let (files, unreadable) = read_at_most(3, &paths);
+    let (files, unreadable) = drained(read_at_most(3, MAX_TOTAL, &paths));
     assert_eq!(files.len(), 3);
     assert_eq!(unreadable.iter().map(|there| there.path.clone()).collect::<Vec<_>>(), paths[1..]);
-    assert_eq!(read_at_most(6, &paths).1, []);
+    assert_eq!(drained(read_at_most(6, MAX_TOTAL, &paths)).1, []);
+}
+
+#[test]
+fn with_too_many_bytes_what_does_not_fit_is_not_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.yaml", "12345"), ("b.yaml", "123456"), ("c.yaml", "12345")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let (files, unreadable) = drained(read_at_most(9, 10, &[folder.path().to_owned()]));
+    assert_eq!((names(&files), unreadable.len()), (vec!["a.yaml".to_owned(), "c.yaml".to_owned()], 1));
+    assert!(unreadable[0].path.ends_with("b.yaml") && unreadable[0].reason.contains("all files together"), "{}", unreadable[0]);
 }

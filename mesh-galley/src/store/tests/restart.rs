@@ -7,7 +7,8 @@ fn restarted(before: &Fixture, remembered: &[&str]) -> Fixture {
     let mut after = Fixture { store: Store::default(), now: before.now };
     for ((rank, path), held) in &before.store.files {
         if remembered.contains(&path.to_str().unwrap()) {
-            after.store.remember(*rank, path.clone(), held.resources.values().cloned());
+            let resources = held.resources.values().filter(|resource| resource.kind() != Kind::Secret);
+            after.store.remember(*rank, path.clone(), resources.cloned(), held.secrets().cloned());
         }
     }
     after
@@ -36,7 +37,7 @@ fn what_was_deleted_meanwhile_goes_after_a_second_look_and_what_cannot_be_read_d
     assert!(after.store.unsettled());
     assert_eq!(after.wait(SETTLE).look_but(&[], &["x"]), ["b 80"]);
     assert!(after.store.uncertain().is_empty());
-    let forgotten: Vec<_> = after.store.unsaved().map(|(path, left)| (path.to_owned(), left.len())).collect();
+    let forgotten: Vec<_> = after.store.unsaved().map(|unsaved| (unsaved.path.to_owned(), unsaved.resources.len())).collect();
     assert_eq!(forgotten, [("f.yaml".into(), 0)]);
 }
 

@@ -268,7 +268,7 @@ fn is_host(name: &str) -> bool {
 }
 
 fn new_host(operations: &HeaderOperations) -> Option<String> {
-    operations.set.iter().find(|(name, _)| is_host(name)).map(|(_, value)| value.clone())
+    operations.set.iter().chain(&operations.add).find(|(name, _)| is_host(name)).map(|(_, value)| value.clone())
 }
 
 fn edit(route: &mut Route, headers: Option<&Headers>) {

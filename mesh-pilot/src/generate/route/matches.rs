@@ -39,7 +39,8 @@ pub(super) fn takes_all(matcher: &RouteMatch) -> bool {
 /// The parts that the control plane decides.
 fn here(context: &Context<'_>, matcher: &HttpMatch) -> bool {
     let gateway = matcher.gateways.is_empty() || matcher.gateways.iter().any(|name| context.gateways.contains(&name.as_str()));
-    let port = matcher.port.is_none_or(|port| port == context.port);
+    // 0 is protobuf's "not set".
+    let port = matcher.port.is_none_or(|port| port == 0 || port == context.port);
     let namespace = matcher.source_namespace.is_empty() || matcher.source_namespace == context.scope.namespace.as_str();
     gateway && port && namespace && selects(&matcher.source_labels, context.world.labels(context.scope))
 }
@@ -67,7 +68,11 @@ fn translate(matcher: &HttpMatch) -> Option<RouteMatch> {
         headers.push(header(name, specifier(&matcher.headers[name])));
     }
     for name in matcher.without_headers.keys().filter(named) {
-        let value = &matcher.without_headers[name];
+        let value = match &matcher.without_headers[name] {
+            // Istio's way to say that the header must not be there at all; it is no regex.
+            HeaderMatch::Value(StringMatch::Regex(pattern)) if pattern == "*" => &HeaderMatch::Present,
+            value => value,
+        };
         headers.push(HeaderMatcher {
             invert_match: true,
             // A request without the header does not have the value either.

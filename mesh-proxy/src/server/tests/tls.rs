@@ -25,7 +25,7 @@ fn authority() -> Authority {
     let mut store = RootCertStore::empty();
     store.add(certificate.der().clone()).unwrap();
     let root = SecretRef::new("root");
-    root.store(Secret::Roots(Roots { store: Arc::new(store), certificates: [certificate.der().clone()].into() }));
+    root.store(Secret::Roots(Roots { store: Arc::new(store), certificates: [certificate.der().clone()].into(), crl: None }));
     Authority { issuer: Issuer::new(params, key), root }
 }
 

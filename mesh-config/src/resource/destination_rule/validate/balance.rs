@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    resource::destination_rule::{
-        ConsistentHash, Failover, HashKey, HashTable, LoadBalancer, LoadBalancerPolicy, LocalityLbSetting, SimpleLb,
-    },
+    resource::destination_rule::{ConsistentHash, Failover, HashKey, HashTable, LoadBalancer, LoadBalancerPolicy, LocalityLbSetting},
     validate::{
         Checks,
         rules::{key, shown},
@@ -20,14 +18,12 @@ const REGION: &str = "topology.kubernetes.io/region";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const SUBZONE: &str = "topology.istio.io/subzone";
 
-pub(super) fn load_balancer(balancer: &LoadBalancer, has_outlier_detection: bool, checks: &mut Checks) {
+pub(crate) fn load_balancer(balancer: &LoadBalancer, has_outlier_detection: bool, checks: &mut Checks) {
     match &balancer.policy {
         Some(LoadBalancerPolicy::ConsistentHash(hash)) => {
             checks.field("consistentHash", |checks| consistent_hash(hash, checks));
         }
-        Some(LoadBalancerPolicy::Simple(SimpleLb::LeastConn)) => checks.field("simple", |checks| {
-            checks.warning(shown("LEAST_CONN"), "LEAST_CONN is deprecated", "use LEAST_REQUEST");
-        }),
+        // Simple load balancing is always in order.
         Some(LoadBalancerPolicy::Simple(_)) | None => {}
     }
     if balancer.locality.is_some() && balancer.zone_aware.is_some() {
@@ -38,25 +34,17 @@ pub(super) fn load_balancer(balancer: &LoadBalancer, has_outlier_detection: bool
     }
     if let Some(zone_aware) = &balancer.zone_aware {
         checks.field("zoneAwareLbSetting", |checks| {
+            without_outlier_detection(&zone_aware.failover, &zone_aware.failover_priority, has_outlier_detection, checks);
             failovers(&zone_aware.failover, checks);
             priorities(&zone_aware.failover_priority, &[REGION, ZONE, SUBZONE], checks);
-            if zone_aware.min_cluster_size == Some(0) {
-                checks.field("minClusterSize", |checks| checks.error(shown(0), "must be 1 or more", "set 1"));
-            }
         });
     }
     if let Some(warmup) = &balancer.warmup {
         checks.field("warmup", |checks| {
             checks.duration("duration", Some(warmup.duration));
-            if let Some(percent) = warmup.minimum_percent.filter(|percent| !(0.0..=100.0).contains(percent)) {
-                checks.field("minimumPercent", |checks| {
-                    let rule = "Invalid value: minimumPercent value should be less than or equal to 100";
-                    checks.error(shown(percent), rule, "set 0 to 100");
-                });
-            }
-            if let Some(aggression) = warmup.aggression.filter(|aggression| *aggression < 0.0) {
+            if let Some(aggression) = warmup.aggression.filter(|aggression| *aggression == 0.0) {
                 checks.field("aggression", |checks| {
-                    checks.error(shown(aggression), "Invalid value: aggression should be greater than 0", "set 1 for linear");
+                    checks.error(shown(aggression), "aggression should be greater than 0", "set 1 for linear");
                 });
             }
         });
@@ -65,6 +53,11 @@ pub(super) fn load_balancer(balancer: &LoadBalancer, has_outlier_detection: bool
 }
 
 fn consistent_hash(hash: &ConsistentHash, checks: &mut Checks) {
+    if let Some(size) = hash.minimum_ring_size {
+        checks.field("minimumRingSize", |checks| {
+            checks.warning(shown(size), "minimumRingSize is deprecated", "use ringHash.minimumRingSize")
+        });
+    }
     if let HashKey::Cookie(cookie) = &hash.key {
         checks.field("httpCookie", |checks| {
             if cookie.name.is_empty() {
@@ -94,19 +87,15 @@ fn consistent_hash(hash: &ConsistentHash, checks: &mut Checks) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1 && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| !number.is_multiple_of(divisor))
+    number > 0 && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| !number.is_multiple_of(divisor))
 }
 
-fn locality(setting: &LocalityLbSetting, has_outlier_detection: bool, checks: &mut Checks) {
-    let given = [!setting.distribute.is_empty(), !setting.failover.is_empty(), !setting.failover_priority.is_empty()];
-    if given[0] && (given[1] || given[2]) {
-        let rule = "can not simultaneously specify 'distribute' and 'failover', or 'failoverPriority'";
-        checks.error(None, rule, "keep distribute, or the others");
+pub(crate) fn locality(setting: &LocalityLbSetting, has_outlier_detection: bool, checks: &mut Checks) {
+    let given = [!setting.distribute.is_empty(), !setting.failover.is_empty()];
+    if given[0] && given[1] {
+        checks.error(None, "can not simultaneously specify 'distribute' and 'failover'", "keep one");
     }
-    if (given[1] || given[2]) && !has_outlier_detection {
-        let rule = "outlier detection policy must be provided for failover";
-        checks.warning(None, rule, "add outlierDetection: without it no locality ever fails");
-    }
+    without_outlier_detection(&setting.failover, &setting.failover_priority, has_outlier_detection, checks);
     let from: Vec<&str> = setting.distribute.iter().map(|entry| entry.from.as_str()).collect();
     localities("distribute", &from, checks);
     checks.each("distribute", &setting.distribute, |checks, entry| {
@@ -130,14 +119,22 @@ fn locality(setting: &LocalityLbSetting, has_outlier_detection: bool, checks: &m
     });
     failovers(&setting.failover, checks);
     if given[1] {
-        priorities(&setting.failover_priority, &[REGION], checks);
+        priorities(&setting.failover_priority, &[REGION, ZONE, SUBZONE], checks);
+    }
+}
+
+/// Nobody moves on from an endpoint that nobody finds out to be broken.
+fn without_outlier_detection(failover: &[Failover], priority: &[String], has_outlier_detection: bool, checks: &mut Checks) {
+    if !(has_outlier_detection || failover.is_empty() && priority.is_empty()) {
+        let rule = "outlier detection policy must be provided for failover";
+        checks.warning(None, rule, "add outlierDetection: without it no locality ever fails");
     }
 }
 
 /// Labels that another setting already speaks of.
 fn priorities(labels: &[String], taken: &[&str], checks: &mut Checks) {
     checks.each("failoverPriority", labels, |checks, label| {
-        if taken.contains(&label.split('=').next().unwrap_or(label)) {
+        if taken.contains(&label.as_str()) {
             let rule = "the locality's own label cannot be a failover priority here";
             checks.error(shown(label), rule, "remove it, or the setting that orders localities");
         }
@@ -151,7 +148,7 @@ fn failovers(failovers: &[Failover], checks: &mut Checks) {
             checks.error(shown(&failover.from), rule, "name another region in `to`");
         }
         for (field, region) in [("from", &failover.from), ("to", &failover.to)] {
-            if region.contains(['*', '/']) || region.is_empty() {
+            if region.contains(['*', '/']) {
                 checks.field(field, |checks| {
                     checks.error(shown(region), "failover is between regions", "name a region, without zone or wildcard");
                 });
