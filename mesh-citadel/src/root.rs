@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use mesh_proto::id::TrustDomain;
+use mesh_runtime::tls::material::pem_problem;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -85,12 +86,12 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     let text = std::fs::read(path).map_err(io_error(path))?;
     CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(path, format!("not PEM certificates: {error}")))
+        .map_err(|error| unusable(path, format!("not PEM certificates: {}", pem_problem(&error))))
 }
 
 fn read_key(path: &Path) -> Result<KeyPair, Error> {
     let text = std::fs::read_to_string(path).map_err(io_error(path))?;
-    KeyPair::from_pem(&text).map_err(|error| unusable(path, format!("not an unencrypted PEM private key: {error}")))
+    KeyPair::from_pem(&text).map_err(|_| unusable(path, "not an unencrypted PEM private key"))
 }
 
 /// What every signing certificate must be, wherever it comes from.

@@ -80,7 +80,7 @@ impl File<'_> {
         Diagnostic {
             field_path: clip(error.path().to_owned()),
             expected: error.expectation().map(|text| clip(text.to_owned())),
-            suggestion: error.suggestion().map(|text| clip(text.to_owned())),
+            suggestion: error.suggestion().map(|text| clip(self.as_written(text.to_owned(), error.span().unwrap_or(fallback)))),
             ..self.diagnostic(Severity::Error, error.span().unwrap_or(fallback), error.message())
         }
     }
@@ -93,8 +93,22 @@ impl File<'_> {
         };
         Diagnostic {
             field_path: clip(finding.path),
-            suggestion: Some(finding.remedy).filter(|remedy| !remedy.is_empty()),
+            suggestion: Some(self.as_written(finding.remedy, span)).filter(|remedy| !remedy.is_empty()),
             ..self.diagnostic(finding.severity, span, message)
+        }
+    }
+
+    /// `put it in quotes: "1.2"` for what is written as `1.20`: the text itself goes into the quotes, and not what was read from it.
+    fn as_written(&self, suggestion: String, span: Span) -> String {
+        const QUOTE: &str = "put it in quotes: ";
+        let at = suggestion.find(QUOTE).map(|at| at + QUOTE.len());
+        let written = self.text.lines().nth(span.line.saturating_sub(1)).and_then(|line| {
+            let start = line.char_indices().nth(span.column.saturating_sub(1))?.0;
+            line.get(start..start.checked_add(span.len)?)
+        });
+        match (at, written) {
+            (Some(at), Some(written)) if !written.is_empty() && !written.contains('"') => format!("{}\"{written}\"", &suggestion[..at]),
+            _ => suggestion,
         }
     }
 

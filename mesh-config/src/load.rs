@@ -81,7 +81,11 @@ impl Loader<'_> {
 
     fn not_yaml(&mut self, error: &yaml::Error) {
         self.loaded.unidentified = true;
-        self.report(self.file.diagnostic(Severity::Error, error.span, format!("not YAML: {}", error.kind)));
+        let mut diagnostic = self.file.diagnostic(Severity::Error, error.span, format!("not YAML: {}", error.kind));
+        if diagnostic.snippet.text.contains("{{") {
+            diagnostic.suggestion = Some("this is a template: render it first, as with `helm template … | meshctl analyze -`".to_owned());
+        }
+        self.report(diagnostic);
     }
 
     fn document(&mut self, root: &Node) {
@@ -91,6 +95,10 @@ impl Loader<'_> {
     /// An object, or a list of objects.
     fn object(&mut self, root: &Node, path: &Path<'_>) {
         let view = View::Yaml(root);
+        // `---` and nothing, or `null`: no document, as kubectl has it.
+        if view.is_null() && matches!(path, Path::Root) {
+            return;
+        }
         if root.as_mapping().is_none() {
             let found = root.value.kind();
             let message = format!("found {found} where a Kubernetes object was expected");
@@ -133,7 +141,7 @@ impl Loader<'_> {
 
     fn resource(&mut self, kind: Kind, root: &Node, path: &Path<'_>) {
         let id = stated_key(root).map(|key| (kind, if kind.is_namespaced() { key } else { Key::new("", key.name) }));
-        let layers = layers(kind, View::Yaml(root), &root.to_json());
+        let layers = layers(kind, View::Yaml(root));
         if let Some(error) = layers.unreadable {
             let span = error.span().unwrap_or_else(|| locate(root, error.path()));
             let diagnostic = self.file.unreadable(&error, span);
@@ -150,6 +158,7 @@ impl Loader<'_> {
             let message = format!("{kind} {} is defined twice, first on line {first}", id.1);
             let mut diagnostic = self.file.diagnostic(Severity::Error, root.span, message);
             diagnostic.suggestion = Some("remove one of them, or give it another name".to_owned());
+            diagnostic.object = Some(id);
             // The first one stands.
             return self.report(diagnostic);
         }

@@ -84,15 +84,25 @@ pub(crate) use annotate::{int_or_string, list_set, preserve_unknown_fields, prop
 ///
 /// Unknown fields are refused, as with `kubectl`'s strict validation; `metadata` is not looked at.
 pub fn check(kind: Kind, object: &Value) -> Vec<Finding> {
-    violations(kind, object).1.into_iter().map(|violation| violation.finding).collect()
+    judge(kind, Cow::Borrowed(object)).violations.into_iter().map(|violation| violation.finding).collect()
 }
 
-/// The same, with the object as it would be stored: with the schema's defaults.
-pub(crate) fn violations(kind: Kind, object: &Value) -> (Cow<'_, Value>, Vec<Violation>) {
-    let Some(root) = tree::of(kind, version(object)) else { return (Cow::Borrowed(object), Vec::new()) };
-    let object = defaults::applied(root, object);
+/// An object as the API server would store it.
+pub(crate) struct Judged<'a> {
+    /// With the schema's defaults.
+    pub(crate) object: Cow<'a, Value>,
+    /// Whether there were any to fill in.
+    pub(crate) filled: bool,
+    /// What keeps it from being stored.
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// The same as `check`, with the object as it would be stored.
+pub(crate) fn judge(kind: Kind, object: Cow<'_, Value>) -> Judged<'_> {
+    let Some(root) = tree::of(kind, version(&object)) else { return Judged { object, filled: false, violations: Vec::new() } };
+    let (object, filled) = defaults::applied(root, object);
     let violations = verdict::violations(root, &object);
-    (object, violations)
+    Judged { object, filled, violations }
 }
 
 /// What the API server warns of: the object's version goes away.

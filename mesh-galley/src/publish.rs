@@ -74,9 +74,11 @@ impl Outlet {
         }
         let resources: usize = next.trusted.types.values().map(|resources| resources.len()).sum();
         tracing::info!(%revision, resources, "new configuration in force");
-        self.trusted.send_replace(Some(next.trusted.clone()));
-        self.others.send_replace(Some(next.others.clone()));
+        let (trusted, others) = (next.trusted.clone(), next.others.clone());
+        // First what answers are held against: a subscriber may refuse something before this function has returned.
         self.served.send_replace(Some(next));
+        self.trusted.send_replace(Some(trusted));
+        self.others.send_replace(Some(others));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use mesh_config::{
     resource::{
-        DestinationRule, Gateway, Key, Object, Resource, Visibility,
+        DestinationRule, Gateway, Key, Meta, Object, Resource, Visibility,
         destination_rule::ClientTls,
         gateway::ServerTls,
         kubernetes::{
@@ -41,9 +41,14 @@ pub(crate) fn admit(resource: Resource) -> Admission {
     let secret = &object.spec;
     match check(secret) {
         Ok(false) => Admission::Pass,
-        Ok(true) => Admission::Take(Resource::Secret(Arc::new(Object { meta: object.meta.clone(), spec: reduced(secret) }))),
+        Ok(true) => Admission::Take(Resource::Secret(Arc::new(Object { meta: named(&object.meta), spec: reduced(secret) }))),
         Err(reason) => Admission::Refuse(reason),
     }
+}
+
+/// Only who it is: annotations may repeat the whole content (`kubectl.kubernetes.io/last-applied-configuration`).
+fn named(meta: &Meta) -> Meta {
+    Meta { creation_timestamp: meta.creation_timestamp.clone(), ..Meta::new(meta.namespace.clone(), meta.name.clone()) }
 }
 
 /// Whether there is TLS material. The same rules that the proxies have, so that what is taken here works there.

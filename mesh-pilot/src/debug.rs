@@ -18,7 +18,7 @@ use mesh_runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::{generate::generate, metrics::Metrics, push::Discovery, status::Status};
+use crate::{generate::Refusal, metrics::Metrics, push::Discovery, status::Status};
 
 /// All pages.
 pub(crate) fn pages(readiness: &Readiness, metrics: &Arc<Metrics>, status: &Status, discovery: &Discovery) -> Pages {
@@ -100,14 +100,14 @@ fn configz(discovery: &Discovery) -> Value {
     world.snapshot().resources().filter(|resource| resource.kind() != Kind::Secret).map(Resource::to_json).collect()
 }
 
-/// The secrets of each proxy: what it has, as SHA-256, and what it does not get, and why.
+/// The secrets of each proxy: what it is served, as SHA-256, and what it is not (any more), why, and what follows from it.
 fn secretz(status: &Status, discovery: &Discovery) -> Value {
     let rows = status.scopes().into_iter().filter_map(|(id, scope)| {
         let (snapshot, report) = discovery.fed(&scope)?;
         let secrets = snapshot.resources(type_url::SECRET).into_iter().flat_map(|secrets| secrets.iter());
         let served: BTreeMap<&str, Value> = secrets.map(|(name, resource)| (&**name, shown(resource))).collect();
-        let withheld: BTreeMap<&str, String> =
-            report.refusals.iter().map(|refusal| (refusal.name.as_str(), refusal.reason.to_string())).collect();
+        let told = |refusal: &Refusal| json!({ "reason": refusal.reason.to_string(), "effect": refusal.effect() });
+        let withheld: BTreeMap<&str, Value> = report.refusals.iter().map(|refusal| (refusal.name.as_str(), told(refusal))).collect();
         (!served.is_empty() || !withheld.is_empty()).then(|| json!({ "proxy": id, "served": served, "withheld": withheld }))
     });
     rows.collect()
@@ -130,18 +130,18 @@ fn shown(resource: &mesh_runtime::xds::Resource) -> Value {
     }
 }
 
-/// What a connected proxy (`?proxyID=`) is to have, resource by resource, in protobuf JSON.
+/// What a connected proxy (`?proxyID=`) has been fed, resource by resource, in protobuf JSON.
 fn config_dump(status: &Status, discovery: &Discovery, request: &Request) -> Reply {
     let wanted = request.query.get("proxyID").map_or("", String::as_str);
     let scope = status.scopes().into_iter().find(|(id, _)| id == wanted || id.split('~').nth(2) == Some(wanted));
-    let (Some((_, scope)), Some(world)) = (scope, discovery.world()) else {
+    // Nothing is generated here: whoever reads the page costs no more than that.
+    let Some((snapshot, _)) = scope.and_then(|(_, scope)| discovery.fed(&scope)) else {
         let known: Vec<String> = status.scopes().into_iter().map(|(id, _)| id).collect();
         return Reply::json(
             &json!({ "error": format!("no connected proxy {wanted:?}: give ?proxyID=, one of the known"), "known": known }),
         )
         .status(http::StatusCode::NOT_FOUND);
     };
-    let snapshot = generate(&world, &scope);
     let mut dump = serde_json::Map::new();
     for url in [type_url::CLUSTER, type_url::ENDPOINT, type_url::LISTENER, type_url::ROUTE] {
         let resources = snapshot.resources(url).into_iter().flat_map(|resources| resources.values());

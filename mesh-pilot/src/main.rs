@@ -63,6 +63,9 @@ struct Cli {
     /// Write access logs as JSON
     #[arg(long)]
     access_log_json: bool,
+    /// Give Secrets also to proxies whose workload is not registered, by the labels they claim: every service account of a namespace then gets its gateways' keys
+    #[arg(long)]
+    trust_claimed_labels: bool,
     /// Push a change once nothing has changed for so many milliseconds
     #[arg(long, default_value_t = 100)]
     debounce_ms: u64,
@@ -99,6 +102,7 @@ fn config(cli: Cli) -> Config {
     let mut mesh = MeshSettings::new(cli.id.trust_domain().clone());
     mesh.trust_domain_aliases = cli.aliases;
     mesh.root_namespace = cli.root_namespace;
+    mesh.trust_claimed_labels = cli.trust_claimed_labels;
     mesh.access_log_file = cli.access_log_file;
     mesh.access_log_encoding = if cli.access_log_json { LogEncoding::Json } else { LogEncoding::Text };
     Config {

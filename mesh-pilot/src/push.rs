@@ -246,9 +246,14 @@ impl Feed {
             let all = report.conflicts.len();
             tracing::warn!(namespace = %scope.namespace, listener, server_name, all, "several resources ask for a server name: the first one has it");
         }
-        for Refusal { name, reason } in report.refusals.iter().filter(|refusal| !told.refusals.contains(refusal)) {
-            let (namespace, account) = (&scope.namespace, &scope.service_account);
-            tracing::warn!(%namespace, %account, name, %reason, "a secret is not served: TLS that needs it stays closed");
+        let (namespace, account) = (&scope.namespace, &scope.service_account);
+        for refusal in report.refusals.iter().filter(|refusal| !told.refusals.contains(refusal)) {
+            let (Refusal { name, reason }, effect) = (refusal, refusal.effect());
+            tracing::warn!(%namespace, %account, name, %reason, effect, "a secret is not served");
+        }
+        for port in report.ingress_tls.iter().filter(|port| !told.ingress_tls.contains(port)) {
+            let mend = "a Sidecar's ingress tls holds only where PeerAuthentication says DISABLE for the port: there the mesh's own mutual TLS is spoken";
+            tracing::warn!(%namespace, %account, port, mend, "TLS of a Sidecar's ingress listener is not heeded");
         }
         *told = report;
     }

@@ -42,6 +42,9 @@ pub struct MeshSettings {
     pub inbound_port: u16,
     /// Count dry-run decisions and mark them in the proxies' logs under this mesh's id.
     pub mesh_id: String,
+    /// Give Secrets also to proxies whose workload the registry does not know, by the labels that they claim. Whoever holds any service account of a namespace
+    /// can then claim its gateways' labels and gets their keys: only for meshes whose namespaces have one operator and whose gateways are not registered.
+    pub trust_claimed_labels: bool,
 }
 
 /// The form of access logs.
@@ -99,6 +102,7 @@ impl MeshSettings {
             outbound_port: 15001,
             inbound_port: 15006,
             mesh_id: String::new(),
+            trust_claimed_labels: false,
         }
     }
 

@@ -156,7 +156,8 @@ impl World {
     /// # Errors
     /// Why it does not get it.
     pub fn secret(&self, scope: &ProxyScope, name: &str) -> Result<Material<'_>, Withheld> {
-        self.secrets.find(scope, name)
+        let known = self.settings.trust_claimed_labels || self.described(scope).is_some_and(|workload| is_of(workload, scope));
+        self.secrets.find(scope, known, name)
     }
 
     /// The workload beside a proxy and the service ports it stands behind.
@@ -168,13 +169,17 @@ impl World {
     /// The labels that policies select a proxy by: those that the registry has for its workload, as Istio's are the Pod's. What the proxy says of itself
     /// counts only where the registry says nothing, or to tell apart several workloads that are all its own: relabelling itself frees it from no policy.
     pub fn labels<'a>(&'a self, scope: &'a ProxyScope) -> &'a Labels {
+        self.described(scope).map_or(&scope.labels, |workload| &workload.labels)
+    }
+
+    /// The registry's workload whose labels are the proxy's.
+    fn described<'w>(&'w self, scope: &ProxyScope) -> Option<&'w Arc<Workload>> {
         // An endpoint that a ServiceEntry lists without labels says where something is, not what it is.
         let described = |workload: &&Arc<Workload>| workload.id.source == WorkloadSource::WorkloadEntry || !workload.labels.is_empty();
         let rank =
             |workload: &&Arc<Workload>| (workload.id.source == WorkloadSource::WorkloadEntry, selects(&workload.labels, &scope.labels));
         // The first of equals stays.
-        let best = self.workloads(scope).filter(described).reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
-        best.map_or(&scope.labels, |workload| &workload.labels)
+        self.workloads(scope).filter(described).reduce(|best, next| if rank(&next) > rank(&best) { next } else { best })
     }
 
     /// The registry's workloads that the proxy may be: of its address, namespace and (where they name one) service account. So a proxy gets no other's
@@ -199,9 +204,17 @@ impl World {
 
     /// The SPIFFE id that a workload's certificate has.
     fn identity(&self, workload: &Workload) -> Option<SpiffeId> {
-        let account = if workload.service_account.is_empty() { "default" } else { &workload.service_account };
-        Some(SpiffeId::new(&self.settings.trust_domain, &workload.id.namespace.parse().ok()?, &account.parse().ok()?))
+        Some(SpiffeId::new(&self.settings.trust_domain, &workload.id.namespace.parse().ok()?, &account(workload).parse().ok()?))
     }
+}
+
+fn account(workload: &Workload) -> &str {
+    if workload.service_account.is_empty() { "default" } else { &workload.service_account }
+}
+
+/// Whether the registry says that the workload runs as the proxy's service account; [`World::workloads`] takes those, too, of which it says nothing.
+fn is_of(workload: &Workload, scope: &ProxyScope) -> bool {
+    account(workload) == scope.service_account.as_str()
 }
 
 #[cfg(test)]

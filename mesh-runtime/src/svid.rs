@@ -259,7 +259,7 @@ impl Publisher {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| tls::Error::Unreadable { what: "certificate", reason: error.to_string() }.into())
+        .map_err(|error| tls::Error::Unreadable { what: "certificate", reason: tls::material::pem_problem(&error).to_owned() }.into())
 }
 
 fn system_time(seconds: i64) -> SystemTime {

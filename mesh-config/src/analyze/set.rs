@@ -169,9 +169,9 @@ impl Set {
         self.files.get(file)
     }
 
-    /// How many objects there are.
+    /// How many objects there are, without those that are only assumed.
     pub fn len(&self) -> usize {
-        self.kinds.values().map(|collection| collection.entries.len()).sum()
+        self.kinds.values().flat_map(|collection| &collection.entries).filter(|entry| !entry.assumed).count()
     }
 
     /// Whether there are none.

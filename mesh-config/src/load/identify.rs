@@ -16,6 +16,9 @@ pub(super) enum Identity {
     Foreign(String),
 }
 
+/// What Istio's installers read, in Istio's groups though it is.
+const INSTALLERS: &[(&str, &str)] = &[("install.istio.io", "IstioOperator")];
+
 /// Tells an object's kind from its `apiVersion` and `kind`.
 pub(super) fn identify(version: ApiVersion<'_>, name: &str, root: View<'_>, path: &Path<'_>) -> Result<Identity, Error> {
     let wrong_version = |error: Error| error.at(&path.field("apiVersion"), root.get("apiVersion").and_then(View::span));
@@ -28,6 +31,12 @@ pub(super) fn identify(version: ApiVersion<'_>, name: &str, root: View<'_>, path
             return Ok(Identity::Ours(kind));
         }
         return Err(wrong_version(Error::unknown_name("version", version.version, kind.versions()).suggest(use_version(kind))));
+    }
+    if INSTALLERS.contains(&(version.group, name)) {
+        return Ok(Identity::Foreign(format!(
+            "{name} ({}) is an installer's input and not the mesh's configuration, skipped",
+            written(version)
+        )));
     }
     let istio = version.group.ends_with("istio.io");
     if let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == name)

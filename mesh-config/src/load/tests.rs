@@ -342,6 +342,7 @@ spec: {host: b}
               |
             6 | apiVersion: networking.istio.io/v1
               | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              = object: DestinationRule default/a
               = help: remove one of them, or give it another name"#]],
     );
 }

@@ -158,6 +158,9 @@ struct Fields {
     _managed_fields: Option<IgnoredAny>,
 }
 
+/// What kubectl notes for itself: the whole object once more, a Secret's content included. Nobody here needs it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// A creationTimestamp that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("creationTimestamp `{0}` is not RFC 3339: write 2026-01-31T12:00:00Z, or leave it out")]
@@ -174,7 +177,8 @@ fn utc(text: String) -> Result<String, InvalidTimestamp> {
 impl TryFrom<Fields> for Meta {
     type Error = InvalidTimestamp;
 
-    fn try_from(fields: Fields) -> Result<Self, InvalidTimestamp> {
+    fn try_from(mut fields: Fields) -> Result<Self, InvalidTimestamp> {
+        fields.annotations.remove(LAST_APPLIED);
         Ok(Self {
             name: fields.name,
             namespace: if fields.namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { fields.namespace },

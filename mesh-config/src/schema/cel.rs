@@ -161,6 +161,12 @@ impl Rule {
         Verdict::Failed(format!("{} ({why})", self.fixed_message()))
     }
 
+    /// Whether its expressions are CEL.
+    #[cfg(test)]
+    pub(super) fn is_one(&self) -> bool {
+        std::iter::once(&self.text).chain(&self.message_expression).all(|text| Ready::of(text).program.is_some())
+    }
+
     /// The rule's own text.
     #[cfg(test)]
     pub(super) fn text(&self) -> &str {

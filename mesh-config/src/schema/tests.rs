@@ -24,8 +24,17 @@ fn every_schema_is_structural() {
     for kind in Kind::ALL.iter().copied() {
         let Some(crd) = kind.crd() else { continue };
         structural(&crd.schema(kind, ""), &kind.to_string(), false);
-        tree::of(kind, "").unwrap();
+        for version in std::iter::once("").chain(crd.own_schemas()) {
+            compiles(tree::of(kind, version).unwrap(), &kind.to_string());
+        }
     }
+}
+
+/// What is compiled when it is first asked can be.
+fn compiles(node: &tree::Node, path: &str) {
+    assert!(node.pattern.as_ref().is_none_or(tree::Pattern::is_one), "{path}: no pattern");
+    node.rules.iter().for_each(|rule| assert!(rule.is_one(), "{path}: no CEL: {}", rule.text()));
+    node.children().for_each(|child| compiles(child, path));
 }
 
 /// Every kind of Istio's has a manifest, and one of its versions is stored.

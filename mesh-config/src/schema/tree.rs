@@ -1,5 +1,5 @@
-//! A structural schema made ready: what is not needed left out, patterns and CEL rules to be compiled when they are asked. One for each kind, made
-//! when the first object of the kind is seen.
+//! A structural schema made ready: what is not needed left out, patterns and CEL rules to be compiled when they are first
+//! asked. One for each kind, made when the first object of the kind is seen.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -156,6 +156,12 @@ impl From<Written> for Node {
 }
 
 impl Pattern {
+    /// Whether it is a pattern at all.
+    #[cfg(test)]
+    pub(super) fn is_one(&self) -> bool {
+        Regex::new(&self.text).is_ok()
+    }
+
     /// Whether it fits a text. What is no pattern fits none.
     pub(super) fn fits(&self, text: &str) -> bool {
         self.regex.get_or_init(|| Regex::new(&self.text).ok()).as_ref().is_some_and(|regex| regex.is_match(text))

@@ -10,7 +10,7 @@ use super::{Finding, Severity};
 use crate::{
     decode::{self, Error, Path, View},
     resource::{Kind, Meta, Resource},
-    schema::{self, Sort},
+    schema::{self, Judged, Sort},
 };
 
 /// What an object was found to be.
@@ -31,7 +31,7 @@ impl Checked {
 
 /// Judges an object of a known kind, as the API server and then Istio's webhook would if it were created.
 pub fn check(kind: Kind, object: &Value) -> Checked {
-    let layers = layers(kind, View::Json(object), object);
+    let layers = layers(kind, View::Json(object));
     let mut findings: Vec<Finding> = layers.unreadable.iter().map(Finding::from).collect();
     findings.extend(layers.findings);
     Checked { resource: layers.resource, findings }
@@ -44,15 +44,18 @@ pub(crate) struct Layers {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Judges the object that `view` shows and that is `object` in JSON.
-pub(crate) fn layers(kind: Kind, view: View<'_>, object: &Value) -> Layers {
-    let (filled, mut violations) = schema::violations(kind, object);
-    let read = match &filled {
-        Cow::Borrowed(_) => decode::resource(kind, view, &Path::Root),
-        Cow::Owned(filled) => decode::resource(kind, View::Json(filled), &Path::Root),
+/// Judges the object that `view` shows.
+pub(crate) fn layers(kind: Kind, view: View<'_>) -> Layers {
+    let object = match view {
+        View::Json(object) => Cow::Borrowed(object),
+        // Only a schema is asked about JSON.
+        View::Yaml(_) if kind.crd().is_none() => Cow::Owned(Value::Null),
+        View::Yaml(node) => Cow::Owned(node.to_json()),
     };
+    let Judged { object, filled, mut violations } = schema::judge(kind, object);
+    let read = decode::resource(kind, if filled { View::Json(&object) } else { view }, &Path::Root);
     let read = read.and_then(|resource| check_name(resource.meta()).map(|()| resource));
-    let mut layers = Layers { resource: None, unreadable: None, findings: schema::deprecation(kind, object).into_iter().collect() };
+    let mut layers = Layers { resource: None, unreadable: None, findings: schema::deprecation(kind, &object).into_iter().collect() };
     match read {
         Ok(resource) => {
             let own = resource.validate();

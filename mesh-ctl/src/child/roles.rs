@@ -82,6 +82,8 @@ pub(super) fn control_plane(account: &str) -> Result<SpiffeId> {
 pub(super) async fn pilot(role: Pilot, tell: Tell, drain: DrainWatch) -> Result<()> {
     let mut mesh = mesh_pilot::MeshSettings::new(TRUST_DOMAIN.parse()?);
     mesh.root_namespace = SYSTEM_NAMESPACE.into();
+    // The gateways are no registered workloads; every process has a token of its own that names one service account, and all have one operator.
+    mesh.trust_claimed_labels = true;
     if role.access_log {
         mesh.access_log_file = "/dev/stderr".into();
     }

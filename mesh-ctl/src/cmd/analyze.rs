@@ -144,6 +144,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let shown: Vec<&Message> = messages.iter().filter(|message| message.level() >= args.output_threshold.level()).collect();
     let report = Report { set: &set, messages: &shown, files: &files, color: color(args) };
     report.print(args.output)?;
+    if !args.verbose && matches!(args.output, Output::Text | Output::Log) {
+        tell_skipped(&set, &options);
+    }
     let fails = messages.iter().any(|message| message.level() >= args.failure_threshold.level());
     Ok(match fails {
         true => exit::FOUND.into(),
@@ -230,14 +233,26 @@ fn tell(set: &Set, options: &Options, files: &[String]) {
     for skipped in set.skipped() {
         say(&format!("Skipped: {}:{} {}", skipped.file, skipped.line, skipped.message));
     }
-    let (skipped, executed): (Vec<&Analyzer>, Vec<&Analyzer>) = analyze::ALL
-        .iter()
-        .copied()
-        .filter(|analyzer| options.analyzers.is_empty() || options.analyzers.iter().any(|name| name == analyzer.name))
-        .partition(|analyzer| analyze::skips(set, options, analyzer));
+    let (skipped, executed): (Vec<&Analyzer>, Vec<&Analyzer>) = asked(options).partition(|analyzer| analyze::skips(set, options, analyzer));
     for (what, analyzers) in [("Skipped analyzers (they look at pods, and no file has any):", skipped), ("Executed analyzers:", executed)] {
         say(what);
         analyzers.iter().for_each(|analyzer| say(&format!("\t{}", analyzer.name)));
+    }
+}
+
+/// The analyzers that the options ask for.
+fn asked(options: &Options) -> impl Iterator<Item = &'static Analyzer> {
+    let names = &options.analyzers;
+    analyze::ALL.iter().copied().filter(move |analyzer| names.is_empty() || names.iter().any(|name| name == analyzer.name))
+}
+
+/// What was not looked at must not pass for being in order.
+fn tell_skipped(set: &Set, options: &Options) {
+    let skipped = asked(options).filter(|analyzer| analyze::skips(set, options, analyzer)).count();
+    if skipped > 0 && !set.is_empty() {
+        say(&format!(
+            "{skipped} analyzers look at pods and did not run, for no file has any: add what `kubectl get pods -A -o yaml` prints (-v lists them)."
+        ));
     }
 }
 

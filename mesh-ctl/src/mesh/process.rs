@@ -226,7 +226,7 @@ impl Process {
                     Event::Failed { error } => State::Ended(error),
                 });
             };
-            let ended = crate::child::run_role(launch.role, Box::new(tell), watch).await;
+            let ended = Box::pin(crate::child::run_role(launch.role, Box::new(tell), watch)).await;
             state_in.send_replace(State::Ended(ended.map_or_else(|error| format!("{error:#}"), |()| "drained".into())));
         });
         Self { name, started: Instant::now(), state, stop: Some(Stop::Task { drain, tasks, state: killer }), pid: None }

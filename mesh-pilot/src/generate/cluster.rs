@@ -23,12 +23,13 @@ use mesh_proto::envoy::config::{
 use super::{
     endpoint::{Selection, assignment},
     names,
+    secret::Refusal,
     tls::{self, Traffic},
     wire::{ads, duration, list, metadata, object, text, value},
 };
 use crate::{
     scope::{Interception, ProxyScope, Role},
-    world::{Rule, View, World},
+    world::{Rule, View, Withheld, World},
 };
 
 pub(crate) use inbound::inbound;
@@ -40,6 +41,8 @@ pub(crate) struct Generated {
     pub(crate) endpoints: Option<ClusterLoadAssignment>,
     /// The secrets that the cluster names.
     pub(crate) secrets: Vec<String>,
+    /// The secret that it would need and must not name.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// All clusters of a proxy.
@@ -63,6 +66,9 @@ pub(crate) fn assignments(
     let mut all = Vec::new();
     each(world, scope, view, wanted, |target, subset| {
         let policy = target.policy(subset);
+        if target.unselected(scope, &policy).is_some() {
+            return;
+        }
         let selection = target.selection(subset, &policy);
         let mut cluster = Cluster { name: target.name(subset), ..Default::default() };
         all.extend(discovery(world, scope, &mut cluster, &selection).flatten());
@@ -89,7 +95,7 @@ fn each<'w>(
 }
 
 fn fixed(cluster: Cluster) -> Generated {
-    Generated { cluster, endpoints: None, secrets: Vec::new() }
+    Generated { cluster, endpoints: None, secrets: Vec::new(), refusal: None }
 }
 
 /// A service port and the rule for it.
@@ -108,6 +114,13 @@ impl<'w> Target<'w> {
         names::outbound(self.port.number, subset.map_or("", |subset| subset.name.as_str()), &self.service.id.hostname)
     }
 
+    /// The credential of the rule's TLS if it does not hold here: at a sidecar, only a rule that selects workloads may name one (Istio). Every sidecar that sees
+    /// the rule would ask for a key that is not its own.
+    fn unselected(&self, scope: &ProxyScope, policy: &TrafficPolicy) -> Option<String> {
+        let selective = self.rule.is_some_and(Rule::is_selective);
+        if scope.role != Role::Sidecar || selective { None } else { policy.tls.as_ref().and_then(tls::client_credential) }
+    }
+
     fn selection<'a>(&self, subset: Option<&'a Subset>, policy: &'a TrafficPolicy) -> Selection<'a>
     where
         'w: 'a,
@@ -121,6 +134,11 @@ fn outbound(world: &World, scope: &ProxyScope, target: &Target<'_>, subset: Opti
     let Target { service, port, rule } = *target;
     let policy = target.policy(subset);
     let subset_name = subset.map_or("", |subset| subset.name.as_str());
+    if let Some(name) = target.unselected(scope, &policy) {
+        // Istio sends plaintext there. TLS was asked for: without it, nothing goes.
+        let cluster = Cluster { name: target.name(subset), metadata: provenance(service, rule, subset_name), ..black_hole() };
+        return Some(Generated { refusal: Some(Refusal { name, reason: Withheld::Unselected }), ..fixed(cluster) });
+    }
     let mut cluster = Cluster {
         name: target.name(subset),
         connect_timeout: duration(world.settings().connect_timeout),
@@ -131,7 +149,7 @@ fn outbound(world: &World, scope: &ProxyScope, target: &Target<'_>, subset: Opti
     policy::apply(&mut cluster, &policy, port.protocol);
     secure(world, scope, &mut cluster, &Destination { service, port, subset: subset_name, policy: &policy });
     let secrets = policy.tls.iter().flat_map(tls::client_secrets).collect();
-    Some(Generated { cluster, endpoints, secrets })
+    Some(Generated { cluster, endpoints, secrets, refusal: None })
 }
 
 /// How endpoints are found; gives them if they travel by EDS.

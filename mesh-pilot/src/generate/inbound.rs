@@ -5,7 +5,8 @@ use mesh_config::{
     resource::{
         Protocol,
         destination_rule::ConnectionPool,
-        gateway::ServerTls,
+        gateway::{ServerTls, ServerTlsMode},
+        peer_authentication::MutualTlsMode,
         sidecar::{CaptureMode, IngressListener},
     },
 };
@@ -21,7 +22,7 @@ pub(crate) struct Port<'w> {
     pub(crate) target: u16,
     /// The port that clients of the service use; the workload's own if a Sidecar resource defines it.
     pub(crate) service_port: u16,
-    /// Absent: to be found out from the first bytes.
+    /// After TLS of callers outside the mesh has been ended. Absent: to be found out from the first bytes.
     pub(crate) protocol: Option<Protocol>,
     /// The services behind which this port stands.
     pub(crate) services: Vec<&'w Service>,
@@ -84,19 +85,47 @@ fn written<'w>(world: &'w World, scope: &ProxyScope, view: &View<'w>) -> Vec<Por
     let instances = world.instances(scope);
     let port = |listener: &'w IngressListener| {
         let target = listener.port.number;
+        let tls = listener.tls.as_ref().filter(|_| ends_own_tls(world, scope, target));
         let behind = instances.iter().filter(|(_, instance)| instance.target_port == target || instance.port.number == target);
         Port {
             target,
             service_port: target,
-            protocol: listener.port.protocol,
+            protocol: listener
+                .port
+                .protocol
+                .map(|protocol| if tls.is_some_and(terminates) { after_termination(protocol) } else { protocol }),
             services: behind.filter_map(|(_, instance)| world.registry().service(&instance.service)).map(AsRef::as_ref).collect(),
             app: default_endpoint(&listener.default_endpoint, scope).unwrap_or_else(|| app(scope, target)),
             bind: bind(scope, listener.capture_mode, &listener.bind),
-            tls: listener.tls.as_ref(),
+            tls,
             pool: listener.connection_pool.as_ref().or(view.inbound_pool),
         }
     };
     view.ingress.iter().map(port).collect()
+}
+
+/// Whether a Sidecar's `ingress[].tls` holds on a port: only where PeerAuthentication has switched the mesh's own mutual TLS off (Istio).
+fn ends_own_tls(world: &World, scope: &ProxyScope, target: u16) -> bool {
+    world.mutual_tls(scope.namespace.as_str(), world.labels(scope), target) == MutualTlsMode::Disable
+}
+
+/// The ports whose `ingress[].tls` does not hold.
+pub(crate) fn unheeded(world: &World, scope: &ProxyScope, view: &View<'_>) -> Vec<u16> {
+    let with_tls = view.ingress.iter().filter(|listener| listener.tls.is_some()).map(|listener| listener.port.number);
+    with_tls.filter(|target| !ends_own_tls(world, scope, *target)).collect()
+}
+
+fn terminates(tls: &ServerTls) -> bool {
+    !matches!(tls.mode, ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough)
+}
+
+/// What is inside of TLS that has been ended.
+fn after_termination(protocol: Protocol) -> Protocol {
+    match protocol {
+        Protocol::Https => Protocol::Http,
+        Protocol::Tls => Protocol::Tcp,
+        other => other,
+    }
 }
 
 /// What the launcher said of the application, else its port on loopback, or wherever redirected traffic was going.

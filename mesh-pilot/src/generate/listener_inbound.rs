@@ -159,11 +159,11 @@ fn port_chains(world: &World, scope: &ProxyScope, port: &Port<'_>) -> Vec<Filter
     chains
 }
 
-/// A Sidecar's ingress listener that ends TLS itself.
+/// A Sidecar's ingress listener that ends TLS itself. What is inside and not declared is taken for HTTP: nothing gets past the filters for it.
 fn user_tls(world: &World, own: &mesh_config::resource::gateway::ServerTls, content: Content) -> Vec<FilterChain> {
     let (http, filters) = match content {
-        Content::Http(filter) => (true, vec![*filter]),
-        Content::Tcp(filters) | Content::Either { tcp: filters, .. } => (false, filters),
+        Content::Http(filter) | Content::Either { http: filter, .. } => (true, vec![*filter]),
+        Content::Tcp(filters) => (false, filters),
     };
     let transport_socket = tls::user_server(world.settings(), own, http);
     vec![FilterChain { filters, transport_socket, ..matching(TLS, &[]) }]

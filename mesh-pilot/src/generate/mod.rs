@@ -49,6 +49,8 @@ pub(crate) struct Report {
     pub(crate) conflicts: Vec<Conflict>,
     /// Secrets that it does not get.
     pub(crate) refusals: Vec<Refusal>,
+    /// Ports of its Sidecar resource whose own TLS does not hold, because the mesh's mutual TLS is not switched off there.
+    pub(crate) ingress_tls: Vec<u16>,
 }
 
 /// [`generate`], and what had to be left out.
@@ -59,12 +61,16 @@ pub(crate) fn generate_reporting(world: &World, scope: &ProxyScope) -> (Snapshot
 fn generate_seeing(world: &World, scope: &ProxyScope, view: &View<'_>) -> (Snapshot, Report) {
     let mut builder = Snapshot::builder();
     let mut names = BTreeSet::new();
+    let mut report = Report::default();
     for generated in cluster::clusters(world, scope, view) {
         if let Some(endpoints) = generated.endpoints {
             builder.insert(type_url::ENDPOINT, Resource::new(endpoints.cluster_name.clone(), pack(&endpoints)));
         }
         builder.insert(type_url::CLUSTER, Resource::new(generated.cluster.name.clone(), pack(&generated.cluster)));
         names.extend(generated.secrets);
+        if let Some(refusal) = generated.refusal.filter(|refusal| !report.refusals.contains(refusal)) {
+            report.refusals.push(refusal);
+        }
     }
     let Outbound { mut listeners, tables, conflicts, secrets } = match scope.role {
         Role::Sidecar => listener_outbound::outbound(world, scope, view),
@@ -73,7 +79,8 @@ fn generate_seeing(world: &World, scope: &ProxyScope, view: &View<'_>) -> (Snaps
     names.extend(secrets);
     if scope.role == Role::Sidecar {
         listeners.extend(listener_inbound::listeners(world, scope, view));
-        names.extend(view.ingress.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(tls::server_secrets));
+        names.extend(inbound::ports(world, scope, view).into_iter().filter_map(|port| port.tls).flat_map(tls::server_secrets));
+        report.ingress_tls = inbound::unheeded(world, scope, view);
     }
     for listener in listeners {
         builder.insert(type_url::LISTENER, Resource::new(listener.name.clone(), pack(&listener)));
@@ -85,7 +92,8 @@ fn generate_seeing(world: &World, scope: &ProxyScope, view: &View<'_>) -> (Snaps
     for secret in secrets {
         builder.insert(type_url::SECRET, Resource::new(secret.name.clone(), pack(&secret)));
     }
-    (builder.build(), Report { conflicts, refusals })
+    report.refusals.extend(refusals);
+    (builder.build(), Report { conflicts, ..report })
 }
 
 #[cfg(test)]

@@ -12,13 +12,24 @@ use crate::{
     world::{Material, Withheld, World},
 };
 
-/// A secret that a proxy's configuration names and that it does not get: what needs it stays closed.
+/// A secret that a proxy's configuration asks for and that it does not get; [`Refusal::effect`] says what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The SDS name.
     pub(crate) name: String,
     /// Why.
     pub(crate) reason: Withheld,
+}
+
+impl Refusal {
+    /// What the proxy does.
+    pub(crate) fn effect(&self) -> &'static str {
+        match self.reason {
+            Withheld::Unselected => "clusters of the rule have no endpoints: no connection is made",
+            // A secret that is no longer served is not taken back: proxies keep what is in force.
+            _ => "a proxy that already has it keeps it, the last good one; where a proxy has none, TLS that needs it fails",
+        }
+    }
 }
 
 /// The secrets of these names, and those that are withheld.

@@ -149,3 +149,10 @@ spec:
     assert_eq!(at(8080), [(String::new(), false)]);
     assert!(at(9998).is_empty());
 }
+
+#[test]
+fn a_sidecars_own_tls_that_does_not_hold_is_reported() {
+    let world = world(include_str!("../../tests/golden/ingress-tls.in.yaml"));
+    assert_eq!(generate_reporting(&world, &scope("shop", "web")).1.ingress_tls, [8444]);
+    assert!(generate_reporting(&world, &scope("bank", "a")).1.ingress_tls.is_empty());
+}

@@ -32,7 +32,7 @@ use super::{
     wire::{duration, exact, flag, prefix, transport_socket},
 };
 use crate::{scope::ProxyScope, settings::MeshSettings};
-pub(crate) use user::{client_secrets, server_secrets, user_client, user_server};
+pub(crate) use user::{client_credential, client_secrets, server_secrets, user_client, user_server};
 
 /// ALPN values that a client of the mesh may offer; a server tells by them that the peer is one. `istio-peer-exchange` is accepted from Istio's proxies
 /// and never offered (DESIGN.md §2).

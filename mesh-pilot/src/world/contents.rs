@@ -56,8 +56,11 @@ impl Contents {
         }
         for service in world.registry.services() {
             let endpoints = contents.endpoints_of(world, service);
-            let known = before.and_then(|before| before.endpoints.get(&service.id)).filter(|known| known.endpoints == endpoints);
-            // Names that the service itself gives take the place of its endpoints': they are part of the service.
+            let own = contents.services.get(&service.id).map_or(0, |known| known.hash);
+            // Names that the service itself gives take the place of its endpoints': identities are a matter of both.
+            let same = |before: &&Self| before.services.get(&service.id).map(|known| known.hash) == Some(own);
+            let known = before.filter(same).and_then(|before| before.endpoints.get(&service.id));
+            let known = known.filter(|known| known.endpoints == endpoints);
             let identities = known.map_or_else(|| hash(&world.identities(service)), |known| known.identities);
             contents.endpoints.insert(service.id.clone(), Behind { endpoints, identities });
         }

@@ -115,6 +115,11 @@ impl Rule {
         self.content
     }
 
+    /// Whether it has a workload selector.
+    pub fn is_selective(&self) -> bool {
+        self.selector.is_some()
+    }
+
     /// The subset of this name.
     pub fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|subset| subset.name == name)

@@ -56,6 +56,11 @@ impl Index {
                 let (kind, matches) = ("traffic-extension", spec.r#match.as_slice());
                 index.plugin(object, kind, spec.selector.as_ref(), (wasm.fail_strategy, wasm.r#type), matches);
             }
+            if spec.lua.is_some() {
+                // A script has no failStrategy to say that traffic may pass without it. It is a filter for HTTP.
+                let (kind, matches) = ("traffic-extension", spec.r#match.as_slice());
+                index.plugin(object, kind, spec.selector.as_ref(), (FailStrategy::FailClose, PluginType::Http), matches);
+            }
         }
         index
     }

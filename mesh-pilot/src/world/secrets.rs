@@ -2,7 +2,8 @@
 //!
 //! A name means a Secret of the proxy's own namespace unless it says another (Istio's `kubernetes://[namespace/]name`); a name that ends with `-cacert` means
 //! the CA bundle of the Secret of exactly that name, or of the one without the suffix. Only a proxy whose certificate has proven its namespace gets anything, and
-//! only of that namespace: there is no grant yet that opens another.
+//! only of that namespace: there is no grant yet that opens another. Labels select the Gateways that name a Secret, so they must not be the proxy's own word:
+//! the registry has to know its workload (`MeshSettings::trust_claimed_labels` is for meshes where it does not know gateways).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -59,6 +60,11 @@ pub enum Withheld {
     /// On the plaintext port nobody is anybody.
     #[error("the proxy has not proven who it is: secrets are served over mutual TLS only")]
     Unauthenticated,
+    /// Nobody but the proxy says what it is.
+    #[error(
+        "no workload of the proxy's namespace and service account is known at its address, and the labels that it claims do not count: add a WorkloadEntry with address, labels and serviceAccount"
+    )]
+    Unregistered,
     /// A Secret of another namespace.
     #[error("it is in namespace {theirs}, and the proxy's certificate is for namespace {own}: put a copy of the Secret into {own}")]
     Foreign {
@@ -78,6 +84,11 @@ pub enum Withheld {
         /// What is asked for.
         wanted: &'static str,
     },
+    /// A DestinationRule without a workload selector, at a sidecar.
+    #[error(
+        "a DestinationRule's credentialName holds at gateways, and at sidecars only if the rule has a workloadSelector: give it one, or put the certificates into files"
+    )]
+    Unselected,
     /// A name that means no Secret.
     #[error("only names of Secrets are served (`name` or `kubernetes://[namespace/]name`)")]
     Unsupported,
@@ -104,9 +115,13 @@ impl Index {
         Self(snapshot.list::<Secret>().map(|object| (object.meta.key(), held(&object.spec))).collect())
     }
 
-    pub(super) fn find(&self, scope: &ProxyScope, name: &str) -> Result<Material<'_>, Withheld> {
+    /// `known`: the registry, or an operator's setting, vouches for the proxy's labels.
+    pub(super) fn find(&self, scope: &ProxyScope, known: bool, name: &str) -> Result<Material<'_>, Withheld> {
         if !scope.is_authenticated {
             return Err(Withheld::Unauthenticated);
+        }
+        if !known {
+            return Err(Withheld::Unregistered);
         }
         let reference = Reference::parse(name).ok_or(Withheld::Unsupported)?;
         let own = scope.namespace.as_str();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
+use mesh_runtime::tls::material::pem_problem;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
     client::{
@@ -152,7 +153,7 @@ pub(crate) fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer
     match lists {
         Ok(lists) if !lists.is_empty() => Ok(lists),
         Ok(_) => Err(Error::Revocation("no X509 CRL block".to_owned())),
-        Err(error) => Err(Error::Revocation(error.to_string())),
+        Err(error) => Err(Error::Revocation(pem_problem(&error).to_owned())),
     }
 }
 

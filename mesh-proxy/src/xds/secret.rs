@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3::{Secret as WireSecret, TlsCertificate, secret::Type};
+use mesh_runtime::tls::material::pem_problem;
 use rustls::{RootCertStore, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use xxhash_rust::xxh3::xxh3_128;
@@ -220,7 +221,8 @@ fn revocations(pem: &[u8]) -> std::result::Result<(), String> {
 }
 
 fn pem_certificates(pem: &[u8]) -> std::result::Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<_, _>>().map_err(|error| format!("is not PEM: {error}"))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| format!("is not PEM: {}", pem_problem(&error)))?;
     if certificates.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(certificates) }
 }

@@ -5,7 +5,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
@@ -82,7 +82,7 @@ pub fn check_revocations(lists: &[u8]) -> Result<(), Unusable> {
     let what = "revocation list";
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(lists)
         .collect::<Result<_, _>>()
-        .map_err(|error| Unusable::Pem { what, reason: error.to_string() })?;
+        .map_err(|error| Unusable::Pem { what, reason: pem_problem(&error).into() })?;
     if lists.is_empty() {
         return Err(Unusable::Pem { what, reason: "no X509 CRL block".into() });
     }
@@ -92,14 +92,27 @@ pub fn check_revocations(lists: &[u8]) -> Result<(), Unusable> {
     Ok(())
 }
 
+/// What is wrong with a PEM text, in words that have nothing of it in them. The parser's own quote the line that they choke on, which may be a key.
+pub fn pem_problem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a block has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not on a line of its own",
+        pem::Error::Base64Decode(_) => "a block is not base64",
+        pem::Error::NoItemsFound => "there is no block of this kind",
+        pem::Error::SectionTooLarge => "a block is too large",
+        _ => "it cannot be read",
+    }
+}
+
 /// What a secret is shown as: the SHA-256 of its bytes in hex.
 pub fn fingerprint(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let list: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| Unusable::Pem { what, reason: error.to_string() })?;
+    let list: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Unusable::Pem { what, reason: pem_problem(&error).into() })?;
     if list.is_empty() {
         return Err(Unusable::Pem { what, reason: "no CERTIFICATE block".into() });
     }
@@ -122,6 +135,25 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["a.example.com".into()]).unwrap().self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_complaint_never_quotes_the_text() {
+        let (chain, key) = pair();
+        let body: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+        for damaged in [
+            format!("{chain}-----BEGIN PRIVATE KEY-----{body}\n-----END PRIVATE KEY-----\n"),
+            format!("{chain}-----BEGIN {body}-----\n{body}\n"),
+            format!("{chain}-----BEGIN PRIVATE KEY-----\n{body}"),
+        ] {
+            for said in
+                [check_pair(damaged.as_bytes(), key.as_bytes()), check_bundle(damaged.as_bytes()), check_revocations(damaged.as_bytes())]
+            {
+                let Err(error) = said else { continue };
+                let said = format!("{error} {error:?}");
+                assert!(!said.contains(&body[..12]) && !said.contains("45, 45"), "{said}");
+            }
+        }
     }
 
     #[test]

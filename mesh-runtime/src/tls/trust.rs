@@ -46,7 +46,9 @@ impl Trust {
     /// # Errors
     /// As [`Trust::from_der`].
     pub fn from_pem(pem: &[u8]) -> Result<Arc<Self>, Error> {
-        let roots = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+        let roots = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| unreadable(&super::material::pem_problem(&error)))?;
         Self::from_der(roots)
     }
 

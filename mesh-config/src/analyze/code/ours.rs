@@ -12,7 +12,7 @@ super::codes! {
     TIMEOUT_SHORTER_THAN_TRY = "MESH0004" Warning "TimeoutShorterThanTry",
         "The timeout {timeout} of rule {rule} ends before one try may ({perTry}): the first try takes it all and none is repeated.",
         "A route's timeout is shorter than its perTryTimeout.", "set perTryTimeout to at most timeout / (attempts + 1)";
-    SUBSET_WITHOUT_ENDPOINTS = "MESH0005" Error "SubsetWithoutEndpoints", "Subset {subset} of {host} has no endpoints: none of the workloads known for it ({count}) has the labels {labels}.",
+    SUBSET_WITHOUT_ENDPOINTS = "MESH0005" Warning "SubsetWithoutEndpoints", "Subset {subset} of {host} has no endpoints: none of the workloads known for it ({count}) has the labels {labels}.",
         "A subset selects none of the workloads that are known.", "compare the subset's labels with those of the workloads (Deployment templates, WorkloadEntries, endpoints)";
     POLICY_LOCKS_OUT_GATEWAY = "MESH0006" Warning "PolicyLocksOutGateway", "The policy locks out its gateway: {reason}.",
         "An AuthorizationPolicy admits nobody who comes through the gateway.", "admit the gateway's identity, or use what a gateway can know (ipBlocks, requestPrincipals, hosts, paths)";

@@ -200,7 +200,7 @@ fn secret(yaml: &str) -> Object<Secret> {
 fn a_secret_keeps_its_bytes_and_shows_their_hash() {
     let yaml = "apiVersion: v1
 kind: Secret
-metadata: {name: a}
+metadata: {name: a, annotations: {kubectl.kubernetes.io/last-applied-configuration: 'password: hunter2'}}
 data: {user: YWRt\"aW4=\", empty: null, both: b2xk}
 stringData: {password: hunter2, both: new}
 "

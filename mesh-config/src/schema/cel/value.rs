@@ -13,31 +13,6 @@ use serde_json::Value;
 
 use crate::schema::tree::{Node, Type};
 
-/// Words that CEL keeps for itself.
-const RESERVED: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
-
 /// The value as CEL sees it.
 pub(super) fn typed(node: &Node, value: &Value) -> Cel {
     match value {
@@ -89,7 +64,29 @@ fn text(node: &Node, text: &str) -> Cel {
 
 /// Whether CEL keeps the word for itself.
 pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
+    matches!(
+        name,
+        "as" | "break"
+            | "const"
+            | "continue"
+            | "else"
+            | "false"
+            | "for"
+            | "function"
+            | "if"
+            | "import"
+            | "in"
+            | "let"
+            | "loop"
+            | "namespace"
+            | "null"
+            | "package"
+            | "return"
+            | "true"
+            | "var"
+            | "void"
+            | "while"
+    )
 }
 
 /// The name of a field that is a reserved word, from the way CEL spells it.

@@ -89,7 +89,7 @@ fn node(schema: Value) -> Node {
 fn of(schema: &Value, value: &Value) -> Vec<String> {
     let node = node(json!({ "type": "object", "properties": { "spec": schema } }));
     let object = json!({ "spec": value });
-    let object = defaults::applied(&node, &object);
+    let (object, _) = defaults::applied(&node, std::borrow::Cow::Borrowed(&object));
     verdict::violations(&node, &object)
         .into_iter()
         .map(|violation| format!("{}: {}", violation.finding.path, violation.finding.rule))

@@ -171,6 +171,7 @@ impl Report<'_> {
 
     fn praise(&self) -> String {
         match (self.files, self.set.unread().len()) {
+            ([], 0) => "No files to analyze.".to_owned(),
             ([file], 0) => format!("\u{2714} No validation issues found when analyzing {file}."),
             (files, 0) => format!("\u{2714} No validation issues found when analyzing:\n  - {}", files.join("\n  - ")),
             (_, unread) => format!("No validation issues found (but {} could not be parsed).", plural(unread, "part")),

@@ -89,6 +89,21 @@ const PARTS: &[&[&str]] = &[
         "apiVersion: v1\nkind: Secret\nmetadata: {name: cert, namespace: edge}\nstringData: {cacert: a}",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: cert-cacert, namespace: shop}\nstringData: {cacert: b}",
     ],
+    NAMED,
+    &[
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: gw, namespace: edge}\nspec: {address: 10.0.0.7, labels: {app: gw}, serviceAccount: gw}",
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: gw, namespace: edge}\nspec: {address: 10.0.0.7, labels: {app: gw}, serviceAccount: other}",
+    ],
+    &[
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web-tls, namespace: shop}\nspec: {host: web, trafficPolicy: {tls: {mode: SIMPLE, credentialName: cert}}}",
+    ],
+];
+
+/// Names of the service's own, or of its endpoint, or of an endpoint that has changed hands.
+const NAMED: &[&str] = &[
+    "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: named, namespace: bank}\nspec: {hosts: [named.example.com], resolution: STATIC, location: MESH_INTERNAL, subjectAltNames: [\"spiffe://cluster.local/ns/bank/sa/new\"], ports: [{number: 90, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.77, labels: {app: named, security.istio.io/tlsMode: istio}, serviceAccount: old}]}",
+    "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: named, namespace: bank}\nspec: {hosts: [named.example.com], resolution: STATIC, location: MESH_INTERNAL, ports: [{number: 90, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.77, labels: {app: named, security.istio.io/tlsMode: istio}, serviceAccount: old}]}",
+    "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: named, namespace: bank}\nspec: {hosts: [named.example.com], resolution: STATIC, location: MESH_INTERNAL, ports: [{number: 90, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.77, labels: {app: named, security.istio.io/tlsMode: istio}, serviceAccount: new}]}",
 ];
 
 fn scopes() -> Vec<ProxyScope> {
@@ -165,6 +180,24 @@ fn work(from: &[(usize, usize)], to: &[(usize, usize)]) -> Vec<Work> {
     let after = next(&state(to), Some(&before));
     let after_all = |scope: &ProxyScope| generate_after(&after, scope, Some(&generate_after(&before, scope, None).0)).1;
     scopes()[1..].iter().map(after_all).collect()
+}
+
+#[test]
+fn a_service_that_loses_its_own_names_has_those_of_its_endpoints() {
+    let part = PARTS.iter().position(|part| part.len() == NAMED.len() && part[0] == NAMED[0]).unwrap();
+    let state = |form: usize| BTreeMap::from([(part, form)]);
+    let mut world = next(&state(0), None);
+    let scope = scope("shop", "a");
+    let mut made = generate_after(&world, &scope, None).0;
+    for form in [1, 2, 1, 0] {
+        world = next(&state(form), Some(&world));
+        made = generate_after(&world, &scope, Some(&made)).0;
+        let full = generate_reporting(&world, &scope).0;
+        assert_eq!(made.snapshot.types, full.types, "form {form}");
+        let cluster = full.resource(type_url::CLUSTER, "outbound|90||named.example.com").unwrap();
+        let names = if form == 1 { "sa/old" } else { "sa/new" };
+        assert!(mesh_proto::json::encode_any(&cluster.body).to_string().contains(names), "form {form}");
+    }
 }
 
 #[test]

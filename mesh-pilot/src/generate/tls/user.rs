@@ -197,6 +197,12 @@ impl Credentials {
     }
 }
 
+/// The SDS name of a DestinationRule's `credentialName`, if it means anything in its mode.
+pub(crate) fn client_credential(tls: &ClientTls) -> Option<String> {
+    let used = !tls.credential_name.is_empty() && matches!(tls.mode, ClientTlsMode::Simple | ClientTlsMode::Mutual);
+    used.then(|| secret_name(&tls.credential_name))
+}
+
 /// The secrets that a DestinationRule's TLS asks the control plane for.
 pub(crate) fn client_secrets(tls: &ClientTls) -> impl Iterator<Item = String> {
     Credentials::of_client(tls).remote()

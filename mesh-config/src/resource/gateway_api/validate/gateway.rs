@@ -24,6 +24,9 @@ const PROTOCOLS: [(&str, &[&str]); 5] = [
     ("UDP", &["UDPRoute"]),
 ];
 
+/// Istio's own protocol name, of the one listener that a waypoint has.
+const WAYPOINT: &str = "HBONE";
+
 impl Validate for K8sGateway {
     const CRD: Option<Crd> = Some(Crd::of::<Self>().requires_spec());
 
@@ -54,7 +57,7 @@ impl Validate for ListenerSet {
 fn listener(listener: &Listener, checks: &mut Checks) {
     let protocol = listener.protocol.as_str();
     let routes = PROTOCOLS.iter().find(|(name, _)| *name == protocol).map(|(_, routes)| *routes);
-    if routes.is_none() && !protocol.contains('/') {
+    if routes.is_none() && protocol != WAYPOINT && !protocol.contains('/') {
         checks.field("protocol", |checks| {
             let remedy = match nearest(protocol, PROTOCOLS.iter().map(|(name, _)| *name)) {
                 Some(name) => format!("did you mean `{name}`?"),
