@@ -11,15 +11,51 @@ use super::position::Source;
 use super::{Document, Entry, Error, ErrorKind, MAX_DEPTH, MAX_EXPANSION, Mapping, NODE_WEIGHT, Node, Span, Value, scalar};
 
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
-    let source = Source::new(text);
+    let mut source = Source::new(text);
     refuse_control_characters(&source, text)?;
-    let mut builder = Builder::new(&source);
+    // Each attempt reads the text once more.
+    for _ in 0..(MAX_REREAD / text.len().max(1)).min(MAX_PADDED) {
+        match read(&source) {
+            Err(Stop::Outdented { at }) => source.pad(at, PAD),
+            Err(Stop::Mistake(error)) => return Err(error),
+            Ok(documents) => return Ok(documents),
+        }
+    }
+    read(&source).map_err(|stop| match stop {
+        Stop::Mistake(error) => error,
+        Stop::Outdented { at } => Error { kind: ErrorKind::Syntax(OUTDENTED.to_owned()), span: source.span(at, at + 1) },
+    })
+}
+
+/// What is too far left in a flow collection is moved so far right.
+const PAD: usize = 64;
+/// At most so often,
+const MAX_PADDED: usize = 256;
+/// and only while so many bytes are read again.
+const MAX_REREAD: usize = 64 << 20;
+const OUTDENTED: &str = "this line of a flow collection stands too far left: indent it more than the key that it belongs to";
+
+/// Why reading stopped.
+enum Stop {
+    Mistake(Error),
+    /// A token of a flow collection is not to the right of what the collection belongs to, which YAML 1.2 asks for and libyaml (so kubectl) does not.
+    Outdented {
+        at: usize,
+    },
+}
+
+fn read(source: &Source<'_>) -> Result<Vec<Document>, Stop> {
+    let mut builder = Builder::new(source);
     for event in Parser::new_from_str(&source.text) {
         let (event, span) = event.map_err(|error| {
             let at = error.marker().index();
-            Error { kind: ErrorKind::Syntax(error.info().to_owned()), span: source.span(at, at + 1) }
+            // The parser has left all blocks that the column ends; so it is in a flow collection.
+            if matches!(error.info(), "invalid indentation" | "invalid indentation in flow construct") {
+                return Stop::Outdented { at };
+            }
+            Stop::Mistake(Error { kind: ErrorKind::Syntax(error.info().to_owned()), span: source.span(at, at + 1) })
         })?;
-        builder.event(event, span)?;
+        builder.event(event, span).map_err(Stop::Mistake)?;
     }
     Ok(builder.documents)
 }

@@ -78,6 +78,19 @@ impl<'a> Source<'a> {
         Self { text, original, origins, skipped, lines }
     }
 
+    /// Inserts spaces that nobody wrote before a character of `text`.
+    pub(super) fn pad(&mut self, character: usize, spaces: usize) {
+        if self.origins.is_empty() {
+            self.origins = (0..=self.text.len()).map(|at| at + self.skipped).collect();
+        }
+        let origin = self.origin(character);
+        let text = self.text.to_mut();
+        let at = text.char_indices().nth(character).map_or(text.len(), |(at, _)| at);
+        text.insert_str(at, &" ".repeat(spaces));
+        let place = character.min(self.origins.len());
+        self.origins.splice(place..place, std::iter::repeat_n(origin, spaces));
+    }
+
     /// The span between two positions that the parser told, in characters of `text`.
     pub(super) fn span(&self, start: usize, end: usize) -> Span {
         let (start, end) = (self.origin(start), self.origin(end));

@@ -278,3 +278,25 @@ fn check_spans(node: &Node, text: &str) {
         _ => {}
     }
 }
+
+#[test]
+fn flow_collections_may_stand_to_the_left() {
+    let text = "kind: ConfigMap\ndata: {\n\"é\": [\n  1,\n2\n],\n\"b\": x\n}\nlast: 1\n";
+    let document = parse_one(text).unwrap();
+    assert_eq!(document.root.to_json(), serde_json::json!({"kind": "ConfigMap", "data": {"é": [1, 2], "b": "x"}, "last": 1}));
+    let data = document.root.get("data").unwrap();
+    let two = &data.get("é").unwrap().as_sequence().unwrap()[1];
+    assert_eq!((two.span.line, two.span.column, &text[two.span.offset..two.span.end()]), (5, 1, "2"));
+    let x = data.get("b").unwrap();
+    assert_eq!((x.span.line, x.span.column), (7, 6));
+    assert_eq!(document.root.get("last").unwrap().span.line, 9);
+    // What is wrong after that is still shown where it stands.
+    let error = parse_one("data: {\n}\na: b\na: c\n").unwrap_err();
+    assert_eq!((error.span.line, error.span.column), (4, 1));
+}
+
+#[test]
+fn moving_lines_is_bounded() {
+    let text = format!("a: [\n{}]\n", "1,\n".repeat(100_000));
+    assert!(parse(&text).is_err());
+}
