@@ -40,6 +40,7 @@ mod message;
 mod options;
 mod ours;
 mod place;
+mod precheck;
 mod scope;
 mod selector;
 mod service;
@@ -57,6 +58,7 @@ pub use hosts::{Host, Hosts};
 pub use message::{Message, Origin, Place, Subject};
 pub use options::{IGNORED_NAMESPACES, InvalidSuppression, Options, SUPPRESS, Suppression};
 pub use place::Places;
+pub use precheck::{Cluster, Listening};
 pub use set::{Id, Set};
 
 use crate::resource::Kind;
@@ -132,7 +134,7 @@ pub static ALL: &[&Analyzer] = &[
 ];
 
 /// Analyzers that say too much to be run unless they are named.
-pub static ON_REQUEST: &[&Analyzer] = &[&annotations::ALPHA];
+pub static ON_REQUEST: &[&Analyzer] = &[&annotations::ALPHA, &precheck::PRECHECK];
 
 /// What the analyzer of a kind's schema and rules is called: it reports what reading found.
 pub const SCHEMA: &str = "schema.ValidationAnalyzer";

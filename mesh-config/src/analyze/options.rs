@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::message::{Message, Subject};
+use super::{
+    message::{Message, Subject},
+    precheck::Cluster,
+};
 use crate::resource::Meta;
 
 /// The annotation that leaves messages about an object out: codes between commas, or `*`.
@@ -22,6 +25,8 @@ pub struct Options {
     pub revision: String,
     /// What time it is, for certificates; unknown: they are not judged by it.
     pub now: Option<SystemTime>,
+    /// What a running cluster says, for the precheck.
+    pub cluster: Option<Cluster>,
     /// Names of the analyzers to run; empty: all.
     pub analyzers: Vec<String>,
     /// What not to report.
@@ -38,6 +43,7 @@ impl Default for Options {
             root_namespace: "istio-system".to_owned(),
             revision: String::new(),
             now: None,
+            cluster: None,
             analyzers: Vec::new(),
             suppressions: Vec::new(),
             files_only: false,

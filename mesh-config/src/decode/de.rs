@@ -17,11 +17,13 @@ pub(super) struct Deserializer<'a, 'p> {
     path: &'p Path<'p>,
     /// Fields of this mapping that somebody else reads.
     without: &'static [&'static str],
+    /// A value of a map (labels, a ConfigMap's data): `null` is the empty text there, as Kubernetes reads it.
+    in_map: bool,
 }
 
 impl<'a, 'p> Deserializer<'a, 'p> {
     pub(super) fn new(view: View<'a>, path: &'p Path<'p>) -> Self {
-        Self { view, path, without: &[] }
+        Self { view, path, without: &[], in_map: false }
     }
 
     /// The same, but for these fields.
@@ -54,13 +56,14 @@ impl<'a, 'p> Deserializer<'a, 'p> {
     fn text<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.view.shape() {
             Shape::Text(text) => self.place(visitor.visit_borrowed_str(text)),
+            Shape::Null if self.in_map => self.place(visitor.visit_borrowed_str("")),
             _ => self.wrong(&(&visitor as &dyn serde::de::Expected).to_string()),
         }
     }
 
     fn mapping<V: Visitor<'a>>(self, visitor: V, mut entries: Vec<Entry<'a>>, is_struct: bool) -> Result<V::Value, Error> {
         entries.retain(|entry| !(self.without.contains(&entry.key) || is_struct && entry.value.is_null()));
-        self.place(visitor.visit_map(Map { entries: entries.into_iter(), current: None, path: self.path }))
+        self.place(visitor.visit_map(Map { entries: entries.into_iter(), current: None, path: self.path, is_struct }))
     }
 
     fn list<V: Visitor<'a>>(self, visitor: V, items: Vec<View<'a>>) -> Result<V::Value, Error> {
@@ -189,6 +192,7 @@ struct Map<'a, 'p> {
     entries: std::vec::IntoIter<Entry<'a>>,
     current: Option<Entry<'a>>,
     path: &'p Path<'p>,
+    is_struct: bool,
 }
 
 impl<'a> MapAccess<'a> for Map<'a, '_> {
@@ -204,7 +208,7 @@ impl<'a> MapAccess<'a> for Map<'a, '_> {
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let entry = self.current.take().ok_or_else(|| Error::new("a value was asked for before its key"))?;
         let path = self.path.field(entry.key);
-        let value = Deserializer::new(entry.value, &path);
+        let value = Deserializer { in_map: !self.is_struct, ..Deserializer::new(entry.value, &path) };
         value.place(seed.deserialize(value))
     }
 }

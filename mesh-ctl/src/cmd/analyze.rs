@@ -198,6 +198,7 @@ fn options(args: &Args) -> Result<Options, String> {
         root_namespace: args.istio_namespace.clone(),
         revision: if args.revision == "default" { String::new() } else { args.revision.clone() },
         now: Some(SystemTime::now()),
+        cluster: None,
         analyzers: args.analyzers.clone(),
         suppressions,
         files_only: true,

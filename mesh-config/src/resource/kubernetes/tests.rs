@@ -241,3 +241,12 @@ fn a_secret_has_a_size() {
     assert_eq!(secret(&yaml(&large)).spec.value("a").unwrap().expose().len(), large.len());
     assert!(refusal(&yaml(&format!("{large}x"))).contains("at most"));
 }
+
+#[test]
+fn nothing_in_a_map_is_an_empty_text() {
+    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {left: }, annotations: {over: ~}}\ndata: {empty: }\n";
+    let loaded = crate::load::documents("a.yaml", yaml);
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    let json = loaded.objects[0].resource.to_json();
+    assert_eq!((&json["metadata"]["labels"]["left"], &json["data"]["empty"]), (&"".into(), &"".into()));
+}
